@@ -1,0 +1,1 @@
+"""Device Status: live device statuses for schools over GraphQL subscriptions."""
