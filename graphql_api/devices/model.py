@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from graphql_api.devices.moment import Moment
+from graphql_api.moment import Moment
 
 __all__ = [
+    "Administered",
     "Change",
     "Device",
     "DeviceFilter",
+    "DevicePage",
     "Head",
+    "HistoryPage",
     "Recorded",
     "Rejected",
     "Report",
@@ -136,11 +139,41 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Administered:
+    """What retiring or restoring devices came to."""
+
+    head: Head
+    round: Round | None
+    """The changes, if there were any."""
+    devices: tuple[Device, ...]
+    """As they now stand, in the order asked for, each once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The devices of a school, in the order of their ids, and the head of its log at that same moment."""
 
     head: Head
     devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePage:
+    """Some devices of a list, in the order of their ids, and the head at that same moment."""
+
+    head: Head
+    devices: tuple[Device, ...]
+    total: int
+    """How many devices the whole list has."""
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some changes of one device, newest first."""
+
+    changes: tuple[Change, ...]
+    has_next: bool
 
 
 @dataclass(frozen=True, slots=True)

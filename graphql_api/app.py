@@ -1,0 +1,140 @@
+"""The composition root: settings in, ASGI application out."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from graphql_api.access.tokens import TokenVerifier
+from graphql_api.delivery.census import DeliveryStatistics
+from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.endpoints import STATE_KEY, routes
+from graphql_api.devices.feeds import Feeds, FeedsStatistics
+from graphql_api.devices.news import News, NewsStatistics
+from graphql_api.devices.service import DeviceService
+from graphql_api.devices.store import Store, StoreStatistics
+from graphql_api.moment import Clock, now
+from graphql_api.operations.health import Readiness, check_readiness
+from graphql_api.schema import Executor
+from graphql_api.settings import Settings, load_settings
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
+
+__all__ = ["Services", "Statistics", "create_app", "open_services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A snapshot of everything that is counted in this process."""
+
+    delivery: DeliveryStatistics
+    feeds: FeedsStatistics
+    news: NewsStatistics
+    store: StoreStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that serves, wired together."""
+
+    store: Store
+    news: News
+    feeds: Feeds
+    devices: DeviceService
+    delivery: Delivery
+
+    def statistics(self) -> Statistics:
+        """What is counted, now."""
+        return Statistics(
+            self.delivery.census.statistics(),
+            self.feeds.statistics(),
+            self.news.statistics(),
+            self.store.statistics(),
+        )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncIterator[Services]:
+    """Open the store, the broadcaster and the feeds, and close them in the opposite order.
+
+    Raises:
+        SettingsError: no key is configured, or one is unusable.
+        ServiceError: the store can't be reached.
+    """
+    verifier = TokenVerifier.from_settings(settings, clock=clock)
+    async with AsyncExitStack() as stack:
+        store = await Store.open(
+            settings.database_url.get_secret_value(), unknown_devices=settings.unknown_devices, clock=clock
+        )
+        stack.push_async_callback(store.close)
+        news = await stack.enter_async_context(
+            News(
+                settings.broadcast_url.get_secret_value(),
+                epoch=store.epoch,
+                outbox_limit=settings.outbox_limit,
+            )
+        )
+        feeds = await stack.enter_async_context(
+            Feeds(
+                store=store,
+                news=news,
+                compare_interval=settings.feed_compare_interval,
+                recent_limit=settings.recent_changes_limit,
+            )
+        )
+        devices = DeviceService(store=store, news=news, feeds=feeds)
+        stack.push_async_callback(devices.finish)
+        delivery = Delivery(
+            executor=Executor(),
+            service=devices,
+            verifier=verifier,
+            connection_init_timeout=settings.connection_init_timeout,
+            keep_alive=settings.keep_alive,
+            body_limit=settings.body_limit,
+            clock=clock,
+        )
+        yield Services(store, news, feeds, devices, delivery)
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastAPI:
+    """The ASGI application; without settings, those of the environment.
+
+    While it runs, ``app.state.services`` holds its :class:`Services`.
+
+    Raises:
+        SettingsError: a setting is wrong, or no key is configured.
+    """
+    settings = settings or load_settings()
+    settings.require_keys()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with open_services(settings, clock=clock) as services:
+            app.state.services = services
+            yield {STATE_KEY: services.delivery}
+
+    return _application(lifespan)
+
+
+def _application(lifespan: Lifespan) -> FastAPI:
+    # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
+    app = FastAPI(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app.router.routes.extend(routes())
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    @app.get("/health/ready")
+    async def ready() -> JSONResponse:
+        """The process can do its work; 503 with the reasons when it can't."""
+        readiness: Readiness = await check_readiness(app.state.services.store)
+        if readiness.ready:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "unavailable", "reasons": readiness.reasons}, status_code=503)
+
+    return app

@@ -1,0 +1,1 @@
+"""Delivery: from one encoded result to any number of sockets, over WebSocket, SSE and multipart."""

@@ -1,0 +1,163 @@
+"""GraphQL over HTTP at ``/graphql``: single answers here, streams handed to :mod:`.streaming`.
+
+The rules are in :mod:`.request` and :mod:`.negotiation`; this is the shell that does the I/O.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphql import OperationType
+
+from graphql_api.access.bearer import token_from_header
+from graphql_api.access.claims import TokenRefused
+from graphql_api.access.principal import Principal
+from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.negotiation import MediaType, choose, status_for
+from graphql_api.delivery.outgoing import Send
+from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
+from graphql_api.delivery.session import Gone, Receive, Scope, header
+from graphql_api.delivery.streaming import serve_stream
+from graphql_api.schema import (
+    FormattedError,
+    Operation,
+    OperationRefused,
+    RequestContext,
+    Result,
+    encode_errors,
+    internal_error,
+    request_error,
+)
+
+__all__ = ["serve_http"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that is understood: who asks what, and how the answer should look."""
+
+    request: GraphQLRequest
+    operation: Operation
+    media_type: MediaType
+    caller: Principal | None
+
+
+async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Delivery) -> None:
+    """Answer one HTTP request at ``/graphql``."""
+    try:
+        asked = await _understand(scope, receive, delivery)
+        if isinstance(asked, _Asked):
+            if asked.media_type in (MediaType.EVENT_STREAM, MediaType.MULTIPART):
+                await serve_stream(
+                    receive, send, delivery, asked.operation, asked.request.variables, asked.media_type, asked.caller
+                )
+                return
+            asked = await _answer(asked, delivery)
+    except Gone:
+        return
+    except HttpProblem as problem:
+        headers = tuple(problem.headers.items())
+        asked = _Answer(problem.status, MediaType.JSON.content_type, problem.body, headers)
+    await _send_answer(send, asked)
+
+
+async def _understand(scope: Scope, receive: Receive, delivery: Delivery) -> "_Asked | _Answer":
+    method = scope["method"]
+    body = await _read_body(receive, delivery.body_limit) if method == "POST" else b""
+    request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
+    accept = _accept(scope)
+    try:
+        caller = _caller(scope, delivery)
+    except TokenRefused as refusal:
+        return _refuse_token(refusal)
+    try:
+        operation = delivery.executor.prepare(request.query, request.operation_name)
+    except OperationRefused as refused:
+        media_type = choose(accept, subscription=False) or MediaType.JSON
+        return _refuse(media_type, refused.errors)
+    if method == "GET" and operation.type is OperationType.MUTATION:
+        raise HttpProblem(405, "expected POST for a mutation, but got GET", {"Allow": "POST"})
+    subscription = operation.type is OperationType.SUBSCRIPTION
+    chosen = choose(accept, subscription=subscription)
+    if chosen is None:
+        raise HttpProblem(406, _not_acceptable(subscription=subscription))
+    return _Asked(request, operation, chosen, caller)
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise HttpProblem(413, f"expected a body of at most {limit} bytes, but more came")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _accept(scope: Scope) -> str | None:
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == b"accept"]
+    return ", ".join(values) if values else None
+
+
+def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
+    token = token_from_header(header(scope, b"authorization"))
+    return None if token is None else delivery.verifier.verify(token)
+
+
+def _refuse_token(refusal: TokenRefused) -> _Answer:
+    # RFC 6750, section 3.1. A header is ASCII and a quoted string; our own sentences hold no quotes
+    # but these.
+    description = str(refusal).replace('"', "'")
+    error = request_error("UNAUTHENTICATED", str(refusal))
+    challenge = f'Bearer error="invalid_token", error_description="{description}"'
+    return _Answer(
+        401,
+        MediaType.JSON.content_type,
+        encode_errors([error]),
+        (("WWW-Authenticate", challenge),),
+    )
+
+
+def _refuse(media_type: MediaType, errors: Sequence[FormattedError]) -> _Answer:
+    if media_type in (MediaType.EVENT_STREAM, MediaType.MULTIPART):
+        media_type = MediaType.JSON
+    return _Answer(status_for(media_type, has_data=False), media_type.content_type, encode_errors(errors))
+
+
+async def _answer(asked: _Asked, delivery: Delivery) -> _Answer:
+    context = RequestContext(delivery.service, asked.caller)
+    try:
+        result = await delivery.executor.execute(asked.operation, asked.request.variables, context)
+    except OperationRefused as refused:
+        return _refuse(asked.media_type, refused.errors)
+    except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
+        result = Result(None, (internal_error(error),))
+    status = status_for(asked.media_type, has_data=True)
+    return _Answer(status, asked.media_type.content_type, result.encode())
+
+
+def _not_acceptable(*, subscription: bool) -> str:
+    if subscription:
+        return "expected Accept to allow text/event-stream or multipart/mixed for a subscription; or use a WebSocket"
+    return "expected Accept to allow application/graphql-response+json or application/json"
+
+
+async def _send_answer(send: Send, answer: _Answer) -> None:
+    headers = [
+        (b"content-type", answer.content_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"cache-control", b"no-store"),
+        *((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,190 @@
+"""Subscriptions over HTTP: Server-Sent Events, and Apollo's multipart protocol."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, Protocol
+
+from graphql import OperationType
+
+from graphql_api.access.principal import Principal
+from graphql_api.delivery import multipart, sse
+from graphql_api.delivery.census import Served
+from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.negotiation import MediaType
+from graphql_api.delivery.outgoing import Send
+from graphql_api.delivery.session import Gone, Receive
+from graphql_api.schema import (
+    Operation,
+    OperationRefused,
+    RequestContext,
+    SubscriptionContext,
+    encode_errors,
+    internal_error,
+)
+
+__all__ = ["serve_stream"]
+
+
+class _Framing(Protocol):
+    """How results look in the body."""
+
+    opening: bytes
+    keep_alive: bytes
+    complete: bytes
+
+    def result(self, encoded: bytes, cursor: str | None) -> bytes: ...
+
+    def checkpoint(self, cursor: str) -> bytes: ...
+
+
+class _EventStream:
+    opening = b""
+    keep_alive = sse.KEEP_ALIVE
+    complete = sse.COMPLETE
+
+    def result(self, encoded: bytes, cursor: str | None) -> bytes:
+        return sse.next_event(encoded, cursor)
+
+    def checkpoint(self, cursor: str) -> bytes:
+        return sse.checkpoint(cursor)
+
+
+class _Multipart:
+    opening = multipart.OPENING
+    keep_alive = multipart.HEARTBEAT
+    complete = multipart.CLOSING
+
+    def result(self, encoded: bytes, cursor: str | None) -> bytes:  # noqa: ARG002 - it is in the result's extensions
+        return multipart.next_part(encoded)
+
+    def checkpoint(self, cursor: str) -> bytes:  # noqa: ARG002 - the protocol has no place for one
+        return multipart.HEARTBEAT
+
+
+_FRAMINGS: dict[MediaType, tuple[_Framing, Served]] = {
+    MediaType.EVENT_STREAM: (_EventStream(), Served.EVENT_STREAM),
+    MediaType.MULTIPART: (_Multipart(), Served.MULTIPART),
+}
+
+
+async def serve_stream(
+    receive: Receive,
+    send: Send,
+    delivery: Delivery,
+    operation: Operation,
+    variables: Mapping[str, Any],
+    media_type: MediaType,
+    caller: Principal | None,
+) -> None:
+    """Answer with a stream of results until it ends, the client goes, or the token expires.
+
+    A body that ends for expiry ends without its closing mark, so that clients come back.
+    """
+    framing, served = _FRAMINGS[media_type]
+    body = _Body(send, framing, delivery, caller)
+    with delivery.census.counting(served):
+        await body.start(media_type)
+        try:
+            async with asyncio.timeout(delivery.seconds_left(caller) if caller else None), asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(_watch_for_disconnect(receive), name="disconnect")
+                keep_alive = tasks.create_task(body.keep_alive(), name="keep-alive")
+                await body.deliver(operation, variables)
+                watch.cancel()
+                keep_alive.cancel()
+        except* (Gone, OSError):
+            # TimeoutError, which is an OSError: the token has expired.
+            pass
+        await body.end()
+
+
+async def _watch_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise Gone
+
+
+class _Body:
+    """The body of one streamed answer; one writer at a time."""
+
+    def __init__(self, send: Send, framing: _Framing, delivery: Delivery, caller: Principal | None) -> None:
+        self._send = send
+        self._framing = framing
+        self._delivery = delivery
+        self._caller = caller
+        self._context: SubscriptionContext | None = None
+        self._told: str | None = None
+        # A frame must not begin inside another one; a stalled client makes both writers wait.
+        self._writing = asyncio.Lock()
+        self._live = asyncio.Event()
+
+    async def start(self, media_type: MediaType) -> None:
+        """Send status and headers, at once: the client sees that it is connected."""
+        headers = [
+            (b"content-type", media_type.content_type.encode()),
+            (b"cache-control", b"no-store"),
+            # nginx holds a streamed answer back unless told not to.
+            (b"x-accel-buffering", b"no"),
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": self._framing.opening, "more_body": True})
+
+    async def deliver(self, operation: Operation, variables: Mapping[str, Any]) -> None:
+        """Send the results of the operation, and the closing mark."""
+        try:
+            results = self._subscribe if operation.type is OperationType.SUBSCRIPTION else self._execute
+            async with aclosing(results(operation, variables)) as frames:
+                async for frame in frames:
+                    await self._write(frame)
+        except OperationRefused as refused:
+            await self._write(self._framing.result(encode_errors(refused.errors), None))
+        except (Gone, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
+            await self._write(self._framing.result(encode_errors([internal_error(error)]), None))
+        await self._write(self._framing.complete)
+
+    async def keep_alive(self) -> None:
+        """Send a checkpoint when the subscription is live, and at every interval one or a sign of life."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._delivery.keep_alive):
+                    await self._live.wait()
+            self._live.clear()
+            checkpoint = self._context.checkpoint if self._context else None
+            if checkpoint and checkpoint != self._told:
+                self._told = checkpoint
+                await self._write(self._framing.checkpoint(checkpoint))
+            else:
+                await self._write(self._framing.keep_alive)
+
+    async def end(self) -> None:
+        """End the body."""
+        try:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            return
+
+    async def _execute(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncIterator[bytes]:
+        context = RequestContext(self._delivery.service, self._caller)
+        result = await self._delivery.executor.execute(operation, variables, context)
+        yield self._framing.result(result.encode(), None)
+
+    async def _subscribe(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncIterator[bytes]:
+        visibility = self._caller.visibility if self._caller else None
+        context = SubscriptionContext(self._delivery.service, visibility, on_live=lambda _cursor: self._live.set())
+        self._context = context
+        try:
+            async with aclosing(self._delivery.executor.subscribe(operation, variables, context)) as results:
+                async for result in results:
+                    cursor = context.cursor
+                    self._told = cursor or self._told
+                    yield self._framing.result(result.encode(cursor), cursor)
+        finally:
+            await context.close()
+
+    async def _write(self, frame: bytes) -> None:
+        async with self._writing:
+            if self._caller and self._delivery.has_expired(self._caller):
+                raise Gone
+            await self._send({"type": "http.response.body", "body": frame, "more_body": True})

@@ -1,0 +1,236 @@
+"""The reading statements. Each function is one moment when it runs in a transaction of a reader."""
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
+
+from graphql_api.devices.listed import listed
+from graphql_api.devices.model import (
+    Change,
+    Device,
+    DeviceFilter,
+    DevicePage,
+    Head,
+    HistoryPage,
+    Snapshot,
+    Status,
+    Summary,
+)
+from graphql_api.devices.tables import change, device, school, service
+from graphql_api.moment import Moment
+
+__all__ = [
+    "changes",
+    "devices_by_id",
+    "epoch",
+    "head_of",
+    "heads",
+    "history",
+    "one_device",
+    "page",
+    "schools",
+    "snapshot",
+    "summary",
+]
+
+_BEYOND_ALL_VERSIONS = 2**63 - 1
+_STATUSES = {status.value: status for status in Status}
+
+# In the order of the fields of Head, Device and Change: rows become objects by position.
+_HEAD = (school.c.head, school.c.timestamp, school.c.last_report_at)
+_DEVICE = (
+    device.c.school_id,
+    device.c.device_id,
+    device.c.status,
+    device.c.last_seen,
+    device.c.changed_at,
+    device.c.reported_at,
+    device.c.version,
+)
+_CHANGE = (
+    change.c.school_id,
+    change.c.version,
+    change.c.device_id,
+    change.c.status,
+    change.c.previous_status,
+    change.c.last_seen,
+    change.c.reported_at,
+    change.c.timestamp,
+)
+
+_this_school = school.c.school_id == bindparam("school")
+_of_school = device.c.school_id == bindparam("school")
+
+_ALIVE = select(service.c.epoch)
+_HEAD_OF_ONE = select(*_HEAD).where(_this_school)
+_HEADS = select(school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
+_SCHOOLS = select(school.c.school_id).where(school.c.last_report_at.is_not(None)).order_by(school.c.school_id)
+_DEVICES_BY_ID = select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids"))
+_DEVICES_OF_SCHOOL = school.outerjoin(device, device.c.school_id == school.c.school_id)
+_SUMMARY = (
+    select(*_HEAD, device.c.status, func.count(device.c.device_id))
+    .select_from(_DEVICES_OF_SCHOOL)
+    .where(_this_school)
+    .group_by(*_HEAD, device.c.status)
+)
+_CHANGES = (
+    select(*_CHANGE)
+    .where(change.c.school_id == bindparam("school"), change.c.version > bindparam("after"))
+    .order_by(change.c.version)
+    .limit(bindparam("limit"))
+)
+_HISTORY = (
+    select(*_CHANGE)
+    .where(
+        change.c.school_id == bindparam("school"),
+        change.c.device_id == bindparam("device"),
+        change.c.version < bindparam("before"),
+    )
+    .order_by(change.c.version.desc())
+    .limit(bindparam("limit"))
+)
+
+
+def epoch(connection: Connection) -> str:
+    """Which database this is; also the question whether the store is there."""
+    found: str = connection.execute(_ALIVE).scalar_one()
+    return found
+
+
+def head_of(row: Sequence[Any]) -> Head:
+    """From the columns head, timestamp, last_report_at."""
+    version, timestamp, last_report_at = row
+    return Head(version, timestamp, last_report_at)
+
+
+def heads(connection: Connection, school_ids: Collection[str]) -> dict[str, Head]:
+    """The heads of the schools that have one, in one statement however many are asked for."""
+    rows = connection.execute(_HEADS, {"schools": school_ids})
+    return {school_id: Head(version, timestamp, last) for school_id, version, timestamp, last in rows}
+
+
+def schools(connection: Connection) -> list[str]:
+    """Those that have reported, sorted by code point."""
+    return list(connection.execute(_SCHOOLS).scalars())
+
+
+def devices_by_id(connection: Connection, school_id: str, device_ids: Collection[str]) -> list[Device]:
+    """Those of the devices that are known, retired or not, in no particular order."""
+    rows = connection.execute(_DEVICES_BY_ID, {"school": school_id, "ids": device_ids}).all()
+    return [_device(row) for row in rows]
+
+
+def one_device(connection: Connection, school_id: str, device_id: str) -> Device | None:
+    """The device, retired or not."""
+    return next(iter(devices_by_id(connection, school_id, [device_id])), None)
+
+
+def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> Snapshot:
+    """Head and devices in one statement."""
+    statement = _snapshot_statement(wanted.device_ids is not None, wanted.statuses is not None)
+    rows = connection.execute(statement, {"school": school_id, **_parameters(wanted)}).all()
+    # A school without devices to show is one row whose device columns are null.
+    return Snapshot(
+        head_of(rows[0][:3]) if rows else Head(),
+        tuple(_device(row[3:]) for row in rows if row[3] is not None),
+    )
+
+
+def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first: int, after: str | None) -> DevicePage:
+    """The devices whose ids come after, at most ``first``, in the order of their ids."""
+    named, selected = wanted.device_ids is not None, wanted.statuses is not None
+    parameters = {"school": school_id, **_parameters(wanted)}
+    head = connection.execute(_HEAD_OF_ONE, {"school": school_id}).first()
+    total = connection.execute(_count_statement(named, selected), parameters).scalar_one()
+    bounds = {"after": after or "", "limit": first + 1}
+    rows = connection.execute(_page_statement(named, selected), {**parameters, **bounds}).all()
+    devices = tuple(_device(row) for row in rows[:first])
+    return DevicePage(head_of(head) if head else Head(), devices, total, has_next=len(rows) > first)
+
+
+def summary(connection: Connection, school_id: str) -> Summary:
+    """Head and counts in one statement."""
+    rows = connection.execute(_SUMMARY, {"school": school_id}).all()
+    counts = {_STATUSES[status]: count for *_, status, count in rows if status is not None}
+    return Summary(head_of(rows[0][:3]) if rows else Head(), counts)
+
+
+def changes(connection: Connection, school_id: str, *, after: int, limit: int) -> list[Change]:
+    """The log behind a version, ascending."""
+    rows = connection.execute(_CHANGES, {"school": school_id, "after": after, "limit": limit}).all()
+    return [_change(row) for row in rows]
+
+
+def history(
+    connection: Connection, school_id: str, device_id: str, *, since: Moment | None, first: int, before: int | None
+) -> HistoryPage:
+    """One device's changes before a version, newest first."""
+    bounds = {"before": _BEYOND_ALL_VERSIONS if before is None else before, "limit": first + 1}
+    rows = connection.execute(_HISTORY, {"school": school_id, "device": device_id, **bounds})
+    # Timestamps never go back, so the first one that is too old ends the page. As a condition it
+    # would make the database look through all that is older in search of more.
+    found = [one for one in map(_change, rows) if since is None or one.timestamp >= since]
+    return HistoryPage(tuple(found[:first]), has_next=len(found) > first)
+
+
+def _device(row: Sequence[Any]) -> Device:
+    school_id, device_id, status, last_seen, changed_at, reported_at, version = row
+    return Device(school_id, device_id, _STATUSES[status], last_seen, changed_at, reported_at, version)
+
+
+def _change(row: Sequence[Any]) -> Change:
+    school_id, version, device_id, status, previous, last_seen, reported_at, timestamp = row
+    return Change(
+        school_id,
+        version,
+        device_id,
+        _STATUSES[status],
+        None if previous is None else _STATUSES[previous],
+        last_seen,
+        reported_at,
+        timestamp,
+    )
+
+
+def _conditions(*, named: bool, selected: bool) -> list[ColumnElement[bool]]:
+    """What :meth:`DeviceFilter.lists` says, as SQL."""
+    conditions: list[ColumnElement[bool]] = []
+    if named:
+        conditions.append(listed(device.c.device_id, "ids"))
+    if selected:
+        conditions.append(device.c.status.in_(bindparam("statuses", expanding=True)))
+    if not named and not selected:
+        conditions.append(device.c.status != Status.RETIRED.value)
+    return conditions
+
+
+def _parameters(wanted: DeviceFilter) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    if wanted.device_ids is not None:
+        parameters["ids"] = wanted.device_ids
+    if wanted.statuses is not None:
+        parameters["statuses"] = [status.value for status in wanted.statuses]
+    return parameters
+
+
+@cache
+def _snapshot_statement(named: bool, selected: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
+    matching = and_(device.c.school_id == school.c.school_id, *_conditions(named=named, selected=selected))
+    joined = school.outerjoin(device, matching)
+    return select(*_HEAD, *_DEVICE).select_from(joined).where(_this_school).order_by(device.c.device_id)
+
+
+@cache
+def _count_statement(named: bool, selected: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
+    return select(func.count()).select_from(device).where(_of_school, *_conditions(named=named, selected=selected))
+
+
+@cache
+def _page_statement(named: bool, selected: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
+    # No id is empty, so every id is greater than the empty text.
+    behind = device.c.device_id > bindparam("after")
+    conditions = _conditions(named=named, selected=selected)
+    found = select(*_DEVICE).where(_of_school, behind, *conditions)
+    return found.order_by(device.c.device_id).limit(bindparam("limit"))

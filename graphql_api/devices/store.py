@@ -1,0 +1,227 @@
+"""The store: what is known of every device, and the log of how it came about."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Self
+
+from sqlalchemy import Connection
+
+from graphql_api.devices import log, queries
+from graphql_api.devices.database import Database
+from graphql_api.devices.model import (
+    Administered,
+    Change,
+    Device,
+    DeviceFilter,
+    DevicePage,
+    Head,
+    HistoryPage,
+    Recorded,
+    Rejected,
+    Report,
+    Round,
+    Snapshot,
+    Summary,
+)
+from graphql_api.devices.recording import Decision, UnknownDevices, administer, decide, refusal
+from graphql_api.devices.workers import WorkerStatistics
+from graphql_api.moment import Clock, Moment, now
+
+__all__ = ["Store", "StoreStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """How busy the store is."""
+
+    writes: WorkerStatistics
+    reads: WorkerStatistics
+
+
+class Store:
+    """Every school's devices and log, in SQLite or PostgreSQL.
+
+    Guarantees, whatever processes share the database:
+
+    - Each call is one transaction: all of it happens, or nothing. Each reading call sees one moment.
+    - A school's versions are 1, 2, 3, ... without holes, in the order of the commits, and their
+      timestamps never go back. What is read back is what :meth:`record` returned.
+    - When a writing call has returned, its changes are on disk and every later read sees them.
+    - Cancelling a caller is safe: a call that still waits for a thread is not made, a running
+      transaction goes on to its end, committing what it records.
+    - Nothing queues without bound: beyond 1,000 waiting calls of a kind, calls are refused.
+
+    Of the :class:`~graphql_api.errors.ServiceError` tree, any call may raise Unavailable, and the
+    writing ones BadUserInput; anything else is a defect. Ids are text without NUL or lone surrogates,
+    which callers check before.
+    """
+
+    epoch: str
+    """Random, made with the database: tells a cursor of this database from one of another."""
+
+    def __init__(self, database: Database, epoch: str, *, unknown_devices: UnknownDevices, clock: Clock) -> None:
+        self.epoch = epoch
+        self._database = database
+        self._unknown_devices = unknown_devices
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, url: str, *, unknown_devices: UnknownDevices = "create", clock: Clock = now) -> Self:
+        """Reach the database, bring it to this version's tables, and read its epoch.
+
+        Raises:
+            ValueError: the URL names neither a SQLite file nor a PostgreSQL database.
+            UnusableDatabaseError: a file that can't be written, a database of a newer version, and the like.
+            Unavailable: the database can't be reached now.
+        """
+        database = await Database.open(url)
+        try:
+            epoch = await database.read(queries.epoch)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, epoch, unknown_devices=unknown_devices, clock=clock)
+
+    async def close(self) -> None:
+        """Wait for the transactions that run, end the threads, close the connections.
+
+        Calls that wait, and later ones, are answered with Unavailable. May be repeated.
+        """
+        await self._database.close()
+
+    async def ping(self) -> None:
+        """Return if the database answers; raise Unavailable if it does not."""
+        await self._database.read(queries.epoch)
+
+    def statistics(self) -> StoreStatistics:
+        """How many calls wait, run, and were refused."""
+        return StoreStatistics(*self._database.statistics())
+
+    async def record(
+        self,
+        school: str,
+        reports: Sequence[tuple[int, Report]],
+        *,
+        skip_invalid: bool = False,
+        rejected: Sequence[Rejected] = (),
+    ) -> Recorded:
+        """Record a round: see :mod:`graphql_api.devices.recording` for the rules.
+
+        Args:
+            school: Whose round it is.
+            reports: Each with its index in the round as the caller sent it.
+            skip_invalid: Record the valid reports though others are invalid.
+            rejected: Reports found invalid before; they join those found here, in the order of the indexes.
+
+        Raises:
+            BadUserInput: a report is invalid, and ``skip_invalid`` is False: nothing was recorded.
+            Unavailable: nothing was recorded; or, as its text says, the answer to the COMMIT was lost.
+        """
+
+        def work(connection: Connection) -> Recorded:
+            head = log.lock(connection, school)
+            known = log.known_devices(connection, school, {report.device_id for _, report in reports})
+            decision = decide(
+                known, reports, school=school, head=head, now=self._clock(), unknown_devices=self._unknown_devices
+            )
+            invalid = sorted((*decision.rejected, *rejected), key=lambda one: one.index)
+            if invalid and not skip_invalid:
+                raise refusal(invalid, len(reports) - len(decision.rejected))
+            log.append(connection, school, head, decision)
+            return Recorded(
+                decision.head,
+                _round(school, decision),
+                decision.created,
+                decision.unchanged,
+                decision.stale,
+                decision.ignored,
+                tuple(invalid),
+            )
+
+        return await self._database.write(work)
+
+    async def retire(self, school: str, device_ids: Collection[str]) -> Administered:
+        """Take devices out of service; they ignore reports until restored. Retired ones stay as they are.
+
+        Raises:
+            BadUserInput: some of the devices are not known: nothing was done.
+            Unavailable: as with :meth:`record`.
+        """
+        return await self._administer(school, device_ids, "retire")
+
+    async def restore(self, school: str, device_ids: Collection[str]) -> Administered:
+        """Take retired devices back into service, as UNKNOWN. Others stay as they are.
+
+        Raises:
+            BadUserInput: some of the devices are not known: nothing was done.
+            Unavailable: as with :meth:`record`.
+        """
+        return await self._administer(school, device_ids, "restore")
+
+    async def _administer(
+        self, school: str, device_ids: Collection[str], action: Literal["retire", "restore"]
+    ) -> Administered:
+        folded = tuple(dict.fromkeys(device_ids))
+
+        def work(connection: Connection) -> Administered:
+            head = log.lock(connection, school)
+            known = log.known_devices(connection, school, folded)
+            decision = administer(known, folded, action, head=head, now=self._clock())
+            log.append(connection, school, head, decision)
+            known.update((change.device_id, change.device) for change in decision.changes)
+            return Administered(decision.head, _round(school, decision), tuple(known[one] for one in folded))
+
+        return await self._database.write(work)
+
+    async def heads(self, schools: Collection[str]) -> dict[str, Head]:
+        """Where the schools' logs end, in one query; schools that never reported are absent."""
+        return await self._database.read(partial(queries.heads, school_ids=schools))
+
+    async def snapshot(self, school: str, filter: DeviceFilter) -> Snapshot:  # noqa: A002 - what it is
+        """The devices that the filter lists, in the order of their ids, and the head: one moment, one statement."""
+        return await self._database.read(partial(queries.snapshot, school_id=school, wanted=filter))
+
+    async def changes(self, school: str, *, after: int, limit: int) -> list[Change]:
+        """The log behind version ``after``, ascending, at most ``limit``.
+
+        The first one's version is greater than ``after + 1`` where the log no longer reaches back.
+        """
+        return await self._database.read(partial(queries.changes, school_id=school, after=after, limit=limit))
+
+    async def device(self, school: str, device_id: str) -> Device | None:
+        """The device as it stands, retired or not; None if it was never reported."""
+        return await self._database.read(partial(queries.one_device, school_id=school, device_id=device_id))
+
+    async def page(
+        self,
+        school: str,
+        filter: DeviceFilter,  # noqa: A002 - what it is
+        *,
+        first: int,
+        after: str | None,
+    ) -> DevicePage:
+        """The first devices that the filter lists behind the id ``after``, how many it lists, and the head."""
+        return await self._database.read(
+            partial(queries.page, school_id=school, wanted=filter, first=first, after=after)
+        )
+
+    async def history(
+        self, school: str, device_id: str, *, since: Moment | None, first: int, before: int | None
+    ) -> HistoryPage:
+        """One device's changes recorded at ``since`` or later, with versions under ``before``, newest first."""
+        return await self._database.read(
+            partial(queries.history, school_id=school, device_id=device_id, since=since, first=first, before=before)
+        )
+
+    async def summary(self, school: str) -> Summary:
+        """How many devices have which status, the retired ones among them, and the head: one moment."""
+        return await self._database.read(partial(queries.summary, school_id=school))
+
+    async def schools(self) -> list[str]:
+        """The schools that have reported, sorted by code point."""
+        return await self._database.read(queries.schools)
+
+
+def _round(school: str, decision: Decision) -> Round | None:
+    return Round(school, decision.changes, decision.head.last_report_at) if decision.changes else None

@@ -1,0 +1,112 @@
+"""A stream is a place in a school's log, and nothing else.
+
+It asks for what comes after its place, from the recent changes in memory or from the log, so a slow
+reader costs no memory.
+"""
+
+import asyncio
+import random
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Generic, TypeVar
+
+from graphql_api.devices.cursor import Cursor
+from graphql_api.devices.feed import Feed
+from graphql_api.devices.feeds import Feeds
+from graphql_api.devices.model import Change, Head
+from graphql_api.devices.store import Store
+from graphql_api.errors import Unavailable
+
+__all__ = ["Stream"]
+
+# Changes taken from the log at a time by a stream that is behind.
+_PAGE = 1_000
+
+# Seconds before the store is asked again: doubled each time up to the longest, and jittered.
+_FIRST_RETRY = 0.1
+_LONGEST_RETRY = 5.0
+
+Answer = TypeVar("Answer")
+Item = TypeVar("Item", covariant=True)
+
+
+class Stream(ABC, Generic[Item]):
+    """One subscription's place in a school's stream.
+
+    Use it in this order: :meth:`open`, iterate :meth:`items`, and :meth:`close` in any case. Opening
+    and iterating may be cancelled anywhere; closing does not wait for the network.
+    """
+
+    def __init__(self, school: str, *, feeds: Feeds, store: Store) -> None:
+        self.school = school
+        self._feeds = feeds
+        self._store = store
+        self._head = Head()
+        self._resumable = False
+        self._settled = False
+        self._stack = AsyncExitStack()
+
+    @property
+    def cursor(self) -> str | None:
+        """Resume from here after the item that was handed out last; None while that would lose something."""
+        return self._encode(self._head) if self._resumable else None
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Resume from here while the stream waits for more; None while it is handing something out.
+
+        Moves on also where changes are not wanted, so a quiet subscriber stays resumable.
+        """
+        return self.cursor if self._settled else None
+
+    async def open(self) -> None:
+        """Join the school's feed: whatever is recorded from now on will come.
+
+        Waits while the store can't be reached.
+        """
+        self._feed: Feed = await self._stack.enter_async_context(self._feeds.join(self.school))
+        self._begin()
+        self._settled = self._resumable
+
+    async def close(self) -> None:
+        """Leave the feed. May be called more than once, and without :meth:`open`."""
+        await self._stack.aclose()
+
+    @abstractmethod
+    def items(self) -> AsyncIterator[Item]:
+        """The items, in order, without end."""
+
+    def _begin(self) -> None:
+        """Take the place that an opened stream has before its first item, if it has one."""
+
+    def _move(self, head: Head, *, resumable: bool = True) -> None:
+        """Stand after this version; not resumable while a part of what leads there is still to come."""
+        self._head = head
+        self._resumable = resumable
+        self._settled = False
+
+    async def _further(self) -> list[Change] | None:
+        """The next changes after this place; None when the log no longer holds the very next one."""
+        # Whoever asks for more has taken what was handed out.
+        self._settled = True
+        version = self._head.version
+        await self._feed.until(lambda feed: feed.head.version > version)
+        rounds = self._feed.after(version)
+        if rounds is not None:
+            return [change for news in rounds for change in news.changes if change.version > version]
+        page = await self._ask(lambda: self._store.changes(self.school, after=version, limit=_PAGE))
+        return page if page and page[0].version == version + 1 else None
+
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask the store until it answers: an error would end the subscription for good."""
+        pause = _FIRST_RETRY
+        while True:
+            try:
+                return await question()
+            except Unavailable:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+                pause = min(2 * pause, _LONGEST_RETRY)
+
+    def _encode(self, head: Head) -> str:
+        return Cursor(self._store.epoch, self.school, head.version, head.timestamp).encode()

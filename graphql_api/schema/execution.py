@@ -1,0 +1,119 @@
+"""Executing operations: documents in, results out, Strawberry inside."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import strawberry
+from graphql import ExecutionResult as CoreResult
+from graphql import GraphQLError
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.execution import PreExecutionError
+
+from graphql_api.schema.context import RequestContext, SubscriptionContext
+from graphql_api.schema.documents import Documents, Operation
+from graphql_api.schema.mutation import Mutation
+from graphql_api.schema.problems import FormattedError, OperationRefused, field_error
+from graphql_api.schema.query import Query
+from graphql_api.schema.scalars import SCALARS
+from graphql_api.schema.subscription import Subscription
+
+__all__ = ["Executor", "Result", "encode_errors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one execution came to (GraphQL specification, section 7.1)."""
+
+    data: Mapping[str, Any] | None
+    errors: tuple[FormattedError, ...] = ()
+
+    def encode(self, cursor: str | None = None) -> bytes:
+        """The result as JSON, with the cursor in its extensions."""
+        response: dict[str, Any] = {"data": self.data}
+        if self.errors:
+            response["errors"] = self.errors
+        if cursor:
+            response["extensions"] = {"cursor": cursor}
+        return orjson.dumps(response)
+
+
+def encode_errors(errors: Sequence[FormattedError]) -> bytes:
+    """A response without a data entry: the operation was not executed."""
+    return orjson.dumps({"errors": list(errors)})
+
+
+class _Schema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Do not log here: errors that callers cause are no news, and the others are logged where they are masked."""
+
+
+class Executor:
+    """The schema of the contract, and the way to run operations against it."""
+
+    def __init__(self) -> None:
+        self._schema = _Schema(
+            query=Query,
+            mutation=Mutation,
+            subscription=Subscription,
+            config=StrawberryConfig(scalar_map=SCALARS),
+            extensions=[lambda: self._documents.extension()],
+        )
+        # The graphql-core schema that Strawberry's is made of; its documentation names this
+        # attribute as the way to it.
+        self._documents = Documents(self._schema._schema)  # noqa: SLF001 - see above
+
+    def sdl(self) -> str:
+        """The schema in GraphQL's schema definition language."""
+        return self._schema.as_str().strip() + "\n"
+
+    def prepare(self, query: str, operation_name: str | None) -> Operation:
+        """The operation that a request asks for; raises as :meth:`Documents.prepare`."""
+        return self._documents.prepare(query, operation_name)
+
+    async def execute(self, operation: Operation, variables: Mapping[str, Any], context: RequestContext) -> Result:
+        """Run a query or a mutation.
+
+        Cancelling it does not undo a mutation that has begun.
+
+        Raises:
+            OperationRefused: the variables don't fit.
+        """
+        result = await self._schema.execute(
+            operation.query,
+            variable_values=dict(variables),
+            context_value=context,
+            operation_name=operation.name,
+        )
+        return _result(result)
+
+    async def subscribe(
+        self, operation: Operation, variables: Mapping[str, Any], context: SubscriptionContext
+    ) -> AsyncIterator[Result]:
+        """Run a subscription; ``context.cursor`` belongs to the result that came last.
+
+        Close the iterator, and the context after it, when no more is wanted.
+
+        Raises:
+            OperationRefused: the variables don't fit, the resolver refuses, or its source failed.
+        """
+        stream = await self._schema.stream(
+            operation.query,
+            variable_values=dict(variables),
+            context_value=context,
+            operation_name=operation.name,
+        )
+        async with aclosing(stream):
+            async for result in stream:
+                yield _result(result)
+
+
+def _result(result: ExecutionResult | PreExecutionError | CoreResult | Any) -> Result:
+    errors = tuple(field_error(error) for error in result.errors or ())
+    refused = isinstance(result, PreExecutionError) or all(error.path is None for error in result.errors or ())
+    if result.data is None and refused:
+        raise OperationRefused(errors)
+    return Result(result.data, errors)

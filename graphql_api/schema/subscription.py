@@ -1,0 +1,70 @@
+"""Subscriptions: each chooses a stream of the school and says how its items look.
+
+A resolver opens its stream before it returns, so that errors come as errors of the field; whoever
+delivers the results closes it (:class:`graphql_api.schema.context.SubscriptionContext`).
+"""
+
+from collections.abc import AsyncGenerator
+
+import strawberry
+
+from graphql_api.schema.context import SubscriptionContext
+from graphql_api.schema.enums import Status
+from graphql_api.schema.outputs import DeviceListUpdate, DeviceStatusEvent, StatusSummary
+from graphql_api.schema.query import wanted_devices
+
+__all__ = ["Subscription"]
+
+Info = strawberry.Info[SubscriptionContext, None]
+
+
+@strawberry.type
+class Subscription:
+    """What can be watched."""
+
+    @strawberry.subscription(
+        description="Events: every change, in order, each once. `statuses` lets an event through when the new or the "
+        "previous status is listed."
+    )
+    async def device_status(
+        self,
+        info: Info,
+        school_id: strawberry.ID | None = None,
+        device_ids: list[strawberry.ID] | None = None,
+        statuses: list[Status] | None = None,
+        snapshot: bool = False,  # noqa: FBT001, FBT002 - an argument of the contract
+    ) -> AsyncGenerator[DeviceStatusEvent, None]:
+        """The school's events."""
+        context = info.context
+        stream = context.service.watch_events(
+            context.visibility, school_id, wanted_devices(device_ids, statuses), snapshot=snapshot
+        )
+        await context.start(stream)
+        return (DeviceStatusEvent.of(event) async for event in stream.items())
+
+    @strawberry.subscription(
+        description="State: the devices as they stand, kept up to date. What came between two updates is folded into "
+        "one."
+    )
+    async def devices(
+        self,
+        info: Info,
+        school_id: strawberry.ID | None = None,
+        device_ids: list[strawberry.ID] | None = None,
+        statuses: list[Status] | None = None,
+    ) -> AsyncGenerator[DeviceListUpdate, None]:
+        """The school's list of devices."""
+        context = info.context
+        stream = context.service.watch_devices(context.visibility, school_id, wanted_devices(device_ids, statuses))
+        await context.start(stream)
+        return (DeviceListUpdate.of(update) async for update in stream.items())
+
+    @strawberry.subscription(description="State: the counts, now and after every round that changes them.")
+    async def status_summary(
+        self, info: Info, school_id: strawberry.ID | None = None
+    ) -> AsyncGenerator[StatusSummary, None]:
+        """The school's summary."""
+        context = info.context
+        stream = context.service.watch_summary(context.visibility, school_id)
+        await context.start(stream)
+        return (StatusSummary.of(stream.school, summary) async for summary in stream.items())
