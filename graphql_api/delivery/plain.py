@@ -99,7 +99,7 @@ def _is_ping(message: str | bytes) -> bool:
 
 def _update(event: Event) -> str:
     device = event.device
-    update = {
+    update: dict[str, object] = {
         "type": "device_status_update",
         "device_id": device.device_id,
         "status": device.status,

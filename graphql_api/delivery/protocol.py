@@ -46,7 +46,7 @@ SUBPROTOCOL = "graphql-transport-ws"
 MAX_ID_BYTES = 128
 
 
-class ProtocolViolation(Exception):  # noqa: N818 - named for what happened
+class ProtocolViolation(Exception):
     """The client broke a rule: close the socket with ``code`` and ``reason`` (1 to 123 bytes)."""
 
     def __init__(self, code: CloseCode, reason: str | None = None) -> None:

@@ -45,11 +45,11 @@ class GraphQLRequest:
     extensions: dict[str, Any] = field(default_factory=dict)
 
 
-class Malformed(ValueError):  # noqa: N818 - named for what came, as all exceptions here
+class Malformed(ValueError):
     """What came is no well-formed request; the text says what was expected, and what came."""
 
 
-class HttpProblem(Exception):  # noqa: N818 - as above
+class HttpProblem(Exception):
     """An HTTP request that is answered without GraphQL: status, a sentence, and headers to go with them."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:

@@ -1,16 +1,25 @@
-"""uvicorn, set up for this service: how it listens, how it closes."""
+"""uvicorn, set up for this service: how it listens, how it ends."""
 
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
+from uvicorn.supervisors import ChangeReload
 
-__all__ = ["server_config"]
+from graphql_api.delivery.endpoints import STATE_KEY
+
+__all__ = ["Server", "run_server", "server_config"]
 
 
 def server_config(
     app: Any, *, host: str, port: int, message_limit: int, shutdown_timeout: float, **options: Any
 ) -> uvicorn.Config:
-    """How uvicorn serves the application; ``options`` go to uvicorn as they are."""
+    """How uvicorn serves the application; ``options`` go to uvicorn as they are.
+
+    Times are seconds, sizes are bytes. Port 0 lets the system choose one.
+    """
     return uvicorn.Config(
         app,
         host=host,
@@ -22,9 +31,44 @@ def server_config(
         ws_per_message_deflate=False,
         # uvicorn's own keep-alive closes with 1011, which is final for graphql-ws clients.
         ws_ping_interval=None,
-        # An open event stream would keep the process from ending.
+        # A client that does not let go must not keep the process from ending. uvicorn takes whole seconds.
         timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
         server_header=False,
         lifespan="on",
         **options,
     )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which tells the application when it is about to end, and others when it listens."""
+
+    def __init__(self, config: uvicorn.Config, *, on_listening: Callable[[int], None] | None = None) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell the port."""
+        await super().startup(sockets)
+        if self.started and self._on_listening:
+            self._on_listening(self.servers[0].sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streamed answers, which uvicorn would wait for, and shut down."""
+        if delivery := self.lifespan.state.get(STATE_KEY):
+            delivery.streams.end_all()
+        await super().shutdown(sockets)
+
+
+def run_server(config: uvicorn.Config, *, on_listening: Callable[[int], None] | None = None) -> bool:
+    """Serve until SIGINT or SIGTERM; whether it came to serving at all.
+
+    ``on_listening`` is called with the port; with reload, where another process serves, it is not.
+    """
+    server = Server(config, on_listening=on_listening)
+    # After SIGINT uvicorn raises the signal once more, for whoever else may care: here nobody does.
+    with suppress(KeyboardInterrupt):
+        if config.should_reload:
+            ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
+            return True
+        server.run()
+    return server.started

@@ -20,7 +20,7 @@ Scope = MutableMapping[str, Any]
 _CLOSE_TIMEOUT = 2.0
 
 
-class CloseSocket(Exception):  # noqa: N818 - named for what is to be done
+class CloseSocket(Exception):
     """The socket is to be closed with this code and reason."""
 
     def __init__(self, code: CloseCode, reason: str | None = None) -> None:
@@ -34,7 +34,7 @@ class CloseSocket(Exception):  # noqa: N818 - named for what is to be done
         return cls(CloseCode.FORBIDDEN, str(refusal))
 
 
-class Gone(Exception):  # noqa: N818 - named for what happened
+class Gone(Exception):
     """The client has gone, politely or not."""
 
 
@@ -125,8 +125,9 @@ class Session(ABC):
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             raise Gone
-        text = message.get("text")
-        return message["bytes"] if text is None else text
+        text: str | None = message.get("text")
+        data: bytes = message.get("bytes") or b""
+        return data if text is None else text
 
     def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Have work done that ends with the session at the latest."""

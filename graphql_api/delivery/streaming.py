@@ -1,7 +1,7 @@
 """Subscriptions over HTTP: Server-Sent Events, and Apollo's multipart protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
@@ -79,21 +79,22 @@ async def serve_stream(
 ) -> None:
     """Answer with a stream of results until it ends, the client goes, or the token expires.
 
-    A body that ends for expiry ends without its closing mark, so that clients come back.
+    A body that ends for expiry or with the server ends without its closing mark, so that clients come back.
     """
     framing, served = _FRAMINGS[media_type]
     body = _Body(send, framing, delivery, caller)
     with delivery.census.counting(served):
         await body.start(media_type)
+        left = delivery.seconds_left(caller) if caller else None
         try:
-            async with asyncio.timeout(delivery.seconds_left(caller) if caller else None), asyncio.TaskGroup() as tasks:
+            async with delivery.streams.limited(left), asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(_watch_for_disconnect(receive), name="disconnect")
                 keep_alive = tasks.create_task(body.keep_alive(), name="keep-alive")
                 await body.deliver(operation, variables)
                 watch.cancel()
                 keep_alive.cancel()
         except* (Gone, OSError):
-            # TimeoutError, which is an OSError: the token has expired.
+            # TimeoutError, which is an OSError: the token has expired, or the server is about to end.
             pass
         await body.end()
 
@@ -165,12 +166,12 @@ class _Body:
         except OSError:
             return
 
-    async def _execute(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    async def _execute(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         context = RequestContext(self._delivery.service, self._caller)
         result = await self._delivery.executor.execute(operation, variables, context)
         yield self._framing.result(result.encode(), None)
 
-    async def _subscribe(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    async def _subscribe(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         visibility = self._caller.visibility if self._caller else None
         context = SubscriptionContext(self._delivery.service, visibility, on_live=lambda _cursor: self._live.set())
         self._context = context

@@ -75,9 +75,15 @@ class Feed:
 
     def note(self, head: Head) -> None:
         """The log reaches this far: learned from a commit of this process, or by comparing heads."""
-        self._reported(head.last_report_at)
-        if head.version > self.newest.version:
-            self.newest = Head(head.version, head.timestamp, self.newest.last_report_at)
+        known = self.newest
+        further = head if head.version > known.version else known
+        self.newest = Head(further.version, further.timestamp, _later(head.last_report_at, known.last_report_at))
+        # With changes on their way, listeners are told of both at once.
+        if self.newest.version == self.head.version and _much_later(
+            self.newest.last_report_at, self.head.last_report_at
+        ):
+            self.head = self.newest
+            self._wake()
 
     def catch_up(self, head: Head) -> None:
         """The store is known to be at this head, whatever the news say: read what is missing."""
@@ -111,8 +117,7 @@ class Feed:
         if self.ready.is_set():
             self.catch_up(head)
             return
-        self.head = head
-        self.note(head)
+        self.head = self.newest = head
         self.ready.set()
 
     def _append(self, changes: tuple[Change, ...]) -> None:
@@ -124,16 +129,6 @@ class Feed:
         self._backlog.append(news)
         self.head = Head(news.last, changes[-1].timestamp, self.newest.last_report_at)
         self._wake()
-
-    def _reported(self, moment: Moment | None) -> None:
-        known = self.newest.last_report_at
-        if moment is None or (known is not None and moment <= known):
-            return
-        self.newest = Head(self.newest.version, self.newest.timestamp, moment)
-        shown = self.head.last_report_at
-        if shown is None or moment >= shown + _REPORT_STEP:
-            self.head = Head(self.head.version, self.head.timestamp, moment)
-            self._wake()
 
     def _wake(self) -> None:
         # All who wait now are woken; who comes later waits for the next move.
@@ -160,3 +155,13 @@ class Feed:
         elif self.head.version < wanted == self.newest.version:
             logger.warning("A version was announced that the log does not hold; the announcement was dropped.")
             self.newest = self.head
+
+
+def _later(one: Moment | None, other: Moment | None) -> Moment | None:
+    return one if other is None or (one is not None and one > other) else other
+
+
+def _much_later(moment: Moment | None, shown: Moment | None) -> bool:
+    if moment is None:
+        return False
+    return shown is None or moment >= shown + _REPORT_STEP

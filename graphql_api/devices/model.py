@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from graphql_api.moment import Moment
 
@@ -24,7 +24,10 @@ __all__ = [
 ]
 
 
-class Status(str, Enum):
+_NEVER = Moment(0)
+
+
+class Status(StrEnum):
     """How a device is doing, as its health checker last reported it."""
 
     ONLINE = "ONLINE"
@@ -84,7 +87,7 @@ class Head:
     """Where a school's log ends. A school that never reported is at version 0, timestamp 0."""
 
     version: int = 0
-    timestamp: Moment = Moment(0)
+    timestamp: Moment = _NEVER
     """Of the change with that version."""
     last_report_at: Moment | None = None
     """When a round of reports last arrived, by the service's clock."""

@@ -32,7 +32,7 @@ __all__ = [
     "page",
     "schools",
     "snapshot",
-    "summary",
+    "summaries",
 ]
 
 _BEYOND_ALL_VERSIONS = 2**63 - 1
@@ -69,11 +69,11 @@ _HEADS = select(school.c.school_id, *_HEAD).where(listed(school.c.school_id, "sc
 _SCHOOLS = select(school.c.school_id).where(school.c.last_report_at.is_not(None)).order_by(school.c.school_id)
 _DEVICES_BY_ID = select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids"))
 _DEVICES_OF_SCHOOL = school.outerjoin(device, device.c.school_id == school.c.school_id)
-_SUMMARY = (
-    select(*_HEAD, device.c.status, func.count(device.c.device_id))
+_SUMMARIES = (
+    select(school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
     .select_from(_DEVICES_OF_SCHOOL)
-    .where(_this_school)
-    .group_by(*_HEAD, device.c.status)
+    .where(listed(school.c.school_id, "schools"))
+    .group_by(school.c.school_id, *_HEAD, device.c.status)
 )
 _CHANGES = (
     select(*_CHANGE)
@@ -150,11 +150,15 @@ def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first:
     return DevicePage(head_of(head) if head else Head(), devices, total, has_next=len(rows) > first)
 
 
-def summary(connection: Connection, school_id: str) -> Summary:
-    """Head and counts in one statement."""
-    rows = connection.execute(_SUMMARY, {"school": school_id}).all()
-    counts = {_STATUSES[status]: count for *_, status, count in rows if status is not None}
-    return Summary(head_of(rows[0][:3]) if rows else Head(), counts)
+def summaries(connection: Connection, school_ids: Collection[str]) -> dict[str, Summary]:
+    """Heads and counts of all these schools, in one statement; empty ones for schools that never reported."""
+    heads: dict[str, Head] = {}
+    counts: dict[str, dict[Status, int]] = {school_id: {} for school_id in school_ids}
+    for school_id, version, timestamp, last, status, count in connection.execute(_SUMMARIES, {"schools": school_ids}):
+        heads[school_id] = Head(version, timestamp, last)
+        if status is not None:
+            counts[school_id][_STATUSES[status]] = count
+    return {school_id: Summary(heads.get(school_id, Head()), counted) for school_id, counted in counts.items()}
 
 
 def changes(connection: Connection, school_id: str, *, after: int, limit: int) -> list[Change]:

@@ -214,9 +214,13 @@ class Store:
             partial(queries.history, school_id=school, device_id=device_id, since=since, first=first, before=before)
         )
 
+    async def summaries(self, schools: Collection[str]) -> dict[str, Summary]:
+        """How many devices have which status, the retired ones among them, and the heads: one moment, one query."""
+        return await self._database.read(partial(queries.summaries, school_ids=schools))
+
     async def summary(self, school: str) -> Summary:
-        """How many devices have which status, the retired ones among them, and the head: one moment."""
-        return await self._database.read(partial(queries.summary, school_id=school))
+        """As :meth:`summaries`, for one school."""
+        return (await self.summaries([school]))[school]
 
     async def schools(self) -> list[str]:
         """The schools that have reported, sorted by code point."""

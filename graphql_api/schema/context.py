@@ -18,7 +18,7 @@ from graphql_api.errors import Unauthenticated
 
 __all__ = ["RequestContext", "SubscriptionContext"]
 
-_NO_TOKEN = (
+_ANONYMOUS = (
     "Expected a token, but none came with the call. "
     "Send it as `Authorization: Bearer ...`, or in the payload of connection_init."
 )
@@ -40,7 +40,7 @@ class RequestContext:
             Unauthenticated: no token came with the call.
         """
         if self.caller is None:
-            raise Unauthenticated(_NO_TOKEN)
+            raise Unauthenticated(_ANONYMOUS)
         return self.caller
 
     @property
@@ -79,7 +79,7 @@ class SubscriptionContext:
             Unauthenticated: no token came with the call.
         """
         if self.caller_visibility is None:
-            raise Unauthenticated(_NO_TOKEN)
+            raise Unauthenticated(_ANONYMOUS)
         return self.caller_visibility
 
     @property
@@ -89,7 +89,7 @@ class SubscriptionContext:
 
     @property
     def checkpoint(self) -> str | None:
-        """Where to resume while nothing is on its way, further on than the last result where changes were not wanted."""
+        """Where to resume while nothing is on its way; further on than the last result if changes were not wanted."""
         return self.stream.checkpoint if self.stream else None
 
     async def start(self, stream: Stream[Any]) -> None:

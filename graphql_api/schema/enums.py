@@ -1,36 +1,32 @@
-"""The enums of the contract: the domain's own, described for the schema."""
+"""The enums of the contract: the domain's own, named and described for the schema."""
 
 from enum import Enum
-from typing import TypeVar
 
 import strawberry
 
-from graphql_api.devices import model
-from graphql_api.devices.streams import EventKind as Kind
+from graphql_api.devices.model import Status
+from graphql_api.devices.streams import EventKind
 
 __all__ = ["EventKind", "OnInvalid", "Status"]
 
-E = TypeVar("E", bound=type[Enum])
 
-
-def _described(enum: E, description: str | None, **values: str) -> E:
+def _register(enum: type[Enum], description: str | None, **values: str) -> None:
     # Strawberry takes descriptions of values only from the enum's own body, where the domain, which
     # knows no GraphQL, can't have them.
-    described = strawberry.enum(enum, description=description)
-    for value in described.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by strawberry.enum
+    registered = strawberry.enum(enum, description=description)
+    for value in registered.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by strawberry.enum
         value.description = values.get(value.name)
-    return described
 
 
-Status = _described(
-    model.Status,
+_register(
+    Status,
     "How a device is doing, as its health checker last reported it.",
     UNKNOWN="Nothing trustworthy is known: not reported for too long, or just restored.",
     RETIRED="Taken out of service by an administrator; left out of lists unless asked for.",
 )
 
-EventKind = _described(
-    Kind,
+_register(
+    EventKind,
     None,
     CHANGE="The device's status has changed.",
     SNAPSHOT=(

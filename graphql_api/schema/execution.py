@@ -1,6 +1,6 @@
 """Executing operations: documents in, results out, Strawberry inside."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ import orjson
 import strawberry
 from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
@@ -60,11 +61,15 @@ class Executor:
             mutation=Mutation,
             subscription=Subscription,
             config=StrawberryConfig(scalar_map=SCALARS),
-            extensions=[lambda: self._documents.extension()],
+            extensions=[self._prepared],
         )
         # The graphql-core schema that Strawberry's is made of; its documentation names this
         # attribute as the way to it.
         self._documents = Documents(self._schema._schema)  # noqa: SLF001 - see above
+
+    def _prepared(self) -> SchemaExtension:
+        # Asked for at each execution, and only then are there documents.
+        return self._documents.extension()
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
@@ -92,7 +97,7 @@ class Executor:
 
     async def subscribe(
         self, operation: Operation, variables: Mapping[str, Any], context: SubscriptionContext
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         """Run a subscription; ``context.cursor`` belongs to the result that came last.
 
         Close the iterator, and the context after it, when no more is wanted.

@@ -44,7 +44,7 @@ class Mutation:
     async def publish_device_status(
         self,
         info: Info,
-        input: DeviceStatusInput,
+        input: DeviceStatusInput,  # noqa: A002 - the name in the contract
         school_id: strawberry.ID | None = None,
     ) -> PublishResult:
         """A round of one."""

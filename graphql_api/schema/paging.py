@@ -8,6 +8,7 @@ import strawberry
 
 from graphql_api.devices import model
 from graphql_api.errors import BadUserInput
+from graphql_api.identifiers import identifier_problem
 from graphql_api.moment import Moment
 from graphql_api.schema.enums import Status
 from graphql_api.schema.outputs import Device
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _LARGEST_PAGE = 500
+_NO_EDGE = "Expected `after` to be the cursor of an edge, but it is none."
 
 
 def check_first(first: int) -> int:
@@ -50,7 +52,7 @@ def _decode(after: str | None) -> str | None:
         padded = after.encode("ascii") + b"=" * (-len(after) % 4)
         return base64.b64decode(padded, b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
-        raise BadUserInput("Expected `after` to be the cursor of an edge, but it is none.") from None
+        raise BadUserInput(_NO_EDGE) from None
 
 
 def device_after(after: str | None) -> str | None:
@@ -59,7 +61,10 @@ def device_after(after: str | None) -> str | None:
     Raises:
         BadUserInput: it is no cursor of an edge.
     """
-    return _decode(after)
+    position = _decode(after)
+    if position is not None and identifier_problem("after", position):
+        raise BadUserInput(_NO_EDGE)
+    return position
 
 
 def version_before(after: str | None) -> int | None:
@@ -69,7 +74,7 @@ def version_before(after: str | None) -> int | None:
         return None
     # More digits than any version has would be a cost to read, and no number for the store.
     if not (position.isascii() and position.isdigit() and len(position) <= 18):  # noqa: PLR2004
-        raise BadUserInput("Expected `after` to be the cursor of an edge, but it is none.")
+        raise BadUserInput(_NO_EDGE)
     return int(position)
 
 

@@ -17,7 +17,7 @@ FormattedError = Mapping[str, Any]
 """An error as the GraphQL specification's section 7.1.2 wants it, with ``extensions.code``."""
 
 
-class OperationRefused(Exception):  # noqa: N818 - named for what happened
+class OperationRefused(Exception):
     """The operation has no result at all, only these errors; whoever asked is told, and it is over."""
 
     def __init__(self, errors: Sequence[FormattedError]) -> None:

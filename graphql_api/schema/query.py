@@ -3,6 +3,7 @@
 import strawberry
 
 from graphql_api.devices.model import DeviceFilter
+from graphql_api.identifiers import identifier_problem
 from graphql_api.moment import Moment
 from graphql_api.schema.context import RequestContext
 from graphql_api.schema.enums import Status
@@ -21,9 +22,13 @@ Info = strawberry.Info[RequestContext, None]
 
 
 def wanted_devices(device_ids: list[strawberry.ID] | None, statuses: list[Status] | None) -> DeviceFilter:
-    """The filter that the arguments name; an absent or null argument leaves nothing out."""
+    """The filter that the arguments name; an absent or null argument leaves nothing out.
+
+    What can be no device's id is the id of no device, and is not asked of the store.
+    """
     return DeviceFilter(
-        None if device_ids is None else frozenset(device_ids), None if statuses is None else frozenset(statuses)
+        None if device_ids is None else frozenset(each for each in device_ids if not identifier_problem("", each)),
+        None if statuses is None else frozenset(statuses),
     )
 
 

@@ -1,8 +1,8 @@
 """The stream of events: every change, in order, each once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import Device, DeviceFilter, Head, Status
@@ -12,7 +12,7 @@ from graphql_api.devices.streams.stream import Stream
 __all__ = ["Event", "EventKind", "EventStream"]
 
 
-class EventKind(str, Enum):
+class EventKind(StrEnum):
     """Whether an event is news or tells how things stand."""
 
     CHANGE = "CHANGE"
@@ -48,7 +48,7 @@ class EventStream(Stream[Event]):
         if not self._snapshot:
             self._move(self._feed.newest)
 
-    async def items(self) -> AsyncIterator[Event]:
+    async def items(self) -> AsyncGenerator[Event, None]:
         """The events."""
         behind: DeviceFilter | None = self._wanted if self._snapshot else None
         while True:

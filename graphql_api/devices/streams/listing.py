@@ -1,6 +1,6 @@
 """The stream of a list of devices: whole at first, then what differs."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from graphql_api.devices.feeds import Feeds
@@ -37,7 +37,7 @@ class DeviceListStream(Stream[DeviceListUpdate]):
         super().__init__(school, feeds=feeds, store=store)
         self._wanted = wanted
 
-    async def items(self) -> AsyncIterator[DeviceListUpdate]:
+    async def items(self) -> AsyncGenerator[DeviceListUpdate, None]:
         """The updates."""
         changes: list[Change] | None = None
         while True:

@@ -7,7 +7,7 @@ reader costs no memory.
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Generic, TypeVar
 
@@ -27,11 +27,11 @@ _PAGE = 1_000
 _FIRST_RETRY = 0.1
 _LONGEST_RETRY = 5.0
 
-Answer = TypeVar("Answer")
-Item = TypeVar("Item", covariant=True)
+AnswerT = TypeVar("AnswerT")
+ItemT = TypeVar("ItemT")
 
 
-class Stream(ABC, Generic[Item]):
+class Stream(ABC, Generic[ItemT]):
     """One subscription's place in a school's stream.
 
     Use it in this order: :meth:`open`, iterate :meth:`items`, and :meth:`close` in any case. Opening
@@ -74,7 +74,7 @@ class Stream(ABC, Generic[Item]):
         await self._stack.aclose()
 
     @abstractmethod
-    def items(self) -> AsyncIterator[Item]:
+    def items(self) -> AsyncGenerator[ItemT, None]:
         """The items, in order, without end."""
 
     def _begin(self) -> None:
@@ -98,7 +98,7 @@ class Stream(ABC, Generic[Item]):
         page = await self._ask(lambda: self._store.changes(self.school, after=version, limit=_PAGE))
         return page if page and page[0].version == version + 1 else None
 
-    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _ask(self, question: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         """Ask the store until it answers: an error would end the subscription for good."""
         pause = _FIRST_RETRY
         while True:

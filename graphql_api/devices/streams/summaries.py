@@ -1,10 +1,10 @@
 """The stream of a school's summary: how many devices have which status."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from graphql_api.devices.feed import Feed
-from graphql_api.devices.model import Change, Head, Summary
+from graphql_api.devices.model import Change, Head, Status, Summary
 from graphql_api.devices.streams.stream import Stream
 from graphql_api.moment import SECOND, Moment
 
@@ -20,7 +20,7 @@ class SummaryStream(Stream[Summary]):
     Also whenever the health checker's last report is ten seconds newer than the one last shown.
     """
 
-    async def items(self) -> AsyncIterator[Summary]:
+    async def items(self) -> AsyncGenerator[Summary, None]:
         """The summaries."""
         current = shown = await self._read()
         yield shown
@@ -39,7 +39,7 @@ class SummaryStream(Stream[Summary]):
         version = self._head.version
 
         def moved(feed: Feed) -> bool:
-            return feed.head.version > version or _newer(feed.newest.last_report_at, reported)
+            return feed.head.version > version or _newer(feed.head.last_report_at, reported)
 
         await self._feed.until(moved)
         counts = Counter(current.counts)
@@ -49,11 +49,11 @@ class SummaryStream(Stream[Summary]):
                 return await self._read()
             self._move(Head(changes[-1].version, changes[-1].timestamp))
             _fold(counts, changes)
-        last_report_at = self._feed.newest.last_report_at
+        last_report_at = self._feed.head.last_report_at
         return Summary(Head(self._head.version, self._head.timestamp, last_report_at), +counts)
 
 
-def _fold(counts: Counter[object], changes: list[Change]) -> None:
+def _fold(counts: Counter[Status], changes: list[Change]) -> None:
     for change in changes:
         counts[change.status] += 1
         if change.previous:

@@ -1,0 +1,105 @@
+"""A real uvicorn server for each test that asks for one, in the test's own event loop."""
+
+import asyncio
+import contextlib
+import dataclasses
+import secrets
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from graphql_api.access.signing import sign_token
+from graphql_api.app import Services, create_app
+from graphql_api.delivery.server import Server as UvicornServer
+from graphql_api.delivery.server import server_config
+from graphql_api.moment import SECOND, Moment, now
+from graphql_api.settings import Settings
+
+
+@dataclasses.dataclass
+class SettableClock:
+    """The machine's clock, which a test may put forward."""
+
+    ahead: int = 0
+
+    def __call__(self) -> Moment:
+        return Moment(now() + self.ahead)
+
+    def advance(self, seconds: float) -> None:
+        self.ahead += int(seconds * SECOND)
+
+
+@dataclasses.dataclass
+class Server:
+    """A running server: where it is, what it counts, and tokens for it."""
+
+    port: int
+    services: Services
+    secret: str
+    clock: SettableClock
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}/graphql"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/graphql"
+
+    @property
+    def plain(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/device-status"
+
+    def token(
+        self,
+        *schools: str,
+        scopes: Sequence[str] = ("devices:read", "devices:publish", "devices:admin"),
+        ttl: int = 3600,
+    ) -> str:
+        return sign_token(
+            self.secret, subject="tester", schools=schools or ("1",), scopes=scopes, ttl_seconds=ttl, now=self.clock()
+        )
+
+    async def until(self, condition) -> None:
+        """Wait until the services' state fulfils a condition; the test's own timeout bounds it."""
+        while not condition(self.services):
+            await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def serve(settings: Settings, secret: str, clock: SettableClock | None = None) -> AsyncIterator[Server]:
+    clock = clock or SettableClock()
+    app = create_app(settings, clock=clock)
+    config = server_config(
+        app, host="127.0.0.1", port=0, message_limit=settings.message_limit, shutdown_timeout=2, log_config=None
+    )
+    server = UvicornServer(config)
+    # Signals are the test runner's.
+    server.capture_signals = contextlib.nullcontext
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            await asyncio.sleep(0.005)
+            if task.done():
+                task.result()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Server(port, app.state.services, secret, clock)
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def secret() -> str:
+    return secrets.token_urlsafe(48)
+
+
+@pytest.fixture
+def settings(tmp_path, secret) -> Settings:
+    return Settings(jwt_secret=secret, database_url=f"sqlite:///{tmp_path}/devices.db")
+
+
+@pytest.fixture
+async def server(settings, secret, anyio_backend) -> AsyncIterator[Server]:
+    async with serve(settings, secret) as running:
+        yield running
