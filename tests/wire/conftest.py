@@ -37,6 +37,11 @@ class Server:
     services: Services
     secret: str
     clock: SettableClock
+    uvicorn: UvicornServer
+
+    def stop(self) -> None:
+        """Have the server shut down, as a SIGTERM would."""
+        self.uvicorn.should_exit = True
 
     @property
     def http(self) -> str:
@@ -62,7 +67,7 @@ class Server:
 
     async def until(self, condition) -> None:
         """Wait until the services' state fulfils a condition; the test's own timeout bounds it."""
-        while not condition(self.services):
+        while not condition(self.services):  # noqa: ASYNC110 - the service has no event for every state of it
             await asyncio.sleep(0.005)
 
 
@@ -83,7 +88,7 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
             if task.done():
                 task.result()
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Server(port, app.state.services, secret, clock)
+        yield Server(port, app.state.services, secret, clock, server)
     finally:
         server.should_exit = True
         await task
