@@ -1,0 +1,225 @@
+"""Feeds: the log and the news of a school as one ordered stream."""
+
+import asyncio
+import collections
+import contextlib
+import random
+import uuid
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from graphql_api.devices.feeds import Feeds
+from graphql_api.devices.model import DeviceFilter, Report, Status
+from graphql_api.devices.streams import EventStream
+from tests.devices.scripted_news import ScriptedNews, announcement
+
+pytestmark = pytest.mark.anyio
+
+ALL = DeviceFilter()
+TURN = {Status.ONLINE: Status.OFFLINE, Status.OFFLINE: Status.ONLINE}
+
+
+@contextlib.asynccontextmanager
+async def opened(store, *, compare_interval=3_600.0, recent_limit=10**6):
+    news = ScriptedNews()
+    async with Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=recent_limit) as feeds:
+        yield news, feeds
+
+
+class Flipper:
+    """Records rounds in which every report is a change."""
+
+    def __init__(self, store, school="s"):
+        self.store = store
+        self.school = school
+        self.statuses = collections.defaultdict(lambda: Status.ONLINE)
+
+    async def record(self, size=1):
+        for index in range(size):
+            self.statuses[index] = TURN[self.statuses[index]]
+        reports = [(index, Report(f"d{index}", self.statuses[index])) for index in range(size)]
+        recorded = await self.store.record(self.school, reports)
+        return recorded.round
+
+
+async def versions(feeds, store, count, *, begun=None, school="s"):
+    """The versions of the first events of a new listener."""
+    stream = EventStream(school, ALL, feeds=feeds, store=store)
+    try:
+        await stream.open()
+        if begun:
+            begun.set()
+        seen = []
+        async with contextlib.aclosing(stream.items()) as events:
+            while len(seen) < count:
+                seen.append((await anext(events)).device.version)
+        return seen
+    finally:
+        await stream.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(feeds, store, count):
+    """A listener that is live; the task's result is what it saw."""
+    begun = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(versions(feeds, store, count, begun=begun))
+        await begun.wait()
+        yield task
+
+
+async def test_announced_rounds_are_delivered_without_asking_the_store(store):
+    """Rounds that come with their changes and in order go to the listener as they are."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 6) as seen:
+        for size in (1, 2, 3):
+            news.say("s", announcement(await flipper.record(size)))
+        assert await seen == [1, 2, 3, 4, 5, 6]
+        assert feeds.statistics().gaps == 0
+
+
+async def test_a_gap_is_read_from_the_log(store):
+    """When a round was lost, the next announcement makes the feed read what is missing."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 3) as seen:
+        for _ in range(2):
+            await flipper.record()
+        news.say("s", announcement(await flipper.record()))
+        assert await seen == [1, 2, 3]
+        assert feeds.statistics().gaps == 1
+
+
+async def test_an_announcement_without_changes_is_read_from_the_log(store):
+    """A round whose changes did not fit the message is read from the log."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 5) as seen:
+        news.say("s", announcement(await flipper.record(5), with_changes=False))
+        assert await seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_long_gap_is_read_in_pages(store):
+    """A gap of more than a page of the log arrives whole and in order."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 2_500) as seen:
+        for _ in range(5):
+            news_of_last = await flipper.record(500)
+        news.say("s", announcement(news_of_last, with_changes=False))
+        assert await seen == list(range(1, 2_501))
+
+
+async def test_a_repeated_round_is_dropped(store):
+    """A round announced twice, or overlapping with known ones, is delivered once."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 3) as seen:
+        for _ in range(3):
+            recorded = await flipper.record()
+            for _ in range(2):
+                news.say("s", announcement(recorded))
+        assert await seen == [1, 2, 3]
+
+
+async def test_a_lost_last_round_is_found_by_comparing_heads(store):
+    """When the last announcement is lost, the comparison with the store finds what it announced."""
+    flipper = Flipper(store)
+    async with opened(store, compare_interval=0.05) as (_, feeds), listening(feeds, store, 1) as seen:
+        await flipper.record()
+        assert await seen == [1]
+
+
+async def test_an_announcement_of_what_the_log_does_not_hold_is_dropped(store, caplog):
+    """A version that the log does not hold is logged and forgotten, and the next round is delivered."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 1) as seen:
+        recorded = await flipper.record()
+        made_up = announcement(recorded)
+        news.say("s", type(made_up)(90, 99, made_up.timestamp, None, ()))
+        news.say("s", announcement(recorded))
+        assert await seen == [1]
+
+
+async def test_a_failed_feed_is_run_again_and_loses_nothing(store, caplog):
+    """When listening fails, the feed listens again and reads what came in between from the log."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 3) as seen:
+        news.say("s", announcement(await flipper.record()))
+        news.say("s", ConnectionError("the broker is gone"))
+        await flipper.record(2)
+        assert await seen == [1, 2, 3]
+        assert feeds.statistics().failures == 1
+    assert "A feed failed" in caplog.text
+
+
+async def test_a_slow_listener_reads_the_log_when_memory_has_forgotten(store):
+    """A listener behind what memory holds gets the rest from the log, in order."""
+    flipper = Flipper(store)
+    async with opened(store, recent_limit=2_000) as (news, feeds):
+        stream = EventStream("s", ALL, feeds=feeds, store=store)
+        await stream.open()
+        async with contextlib.aclosing(stream.items()) as events:
+            for _ in range(20):
+                news.say("s", announcement(await flipper.record(2)))
+            async with feeds.join("s") as feed:
+                await feed.until(lambda feed: feed.head.version == 40)
+            assert feeds.statistics().recent.evicted > 0
+            assert [(await anext(events)).device.version for _ in range(40)] == list(range(1, 41))
+        await stream.close()
+
+
+async def test_a_cancelled_first_listener_takes_nobody_along(store):
+    """When the first listener is cancelled while the feed opens, the second gets a working feed."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(versions(feeds, store, 1))
+        begun = asyncio.Event()
+        second = tasks.create_task(versions(feeds, store, 1, begun=begun))
+        await asyncio.sleep(0)
+        first.cancel()
+        await begun.wait()
+        news.say("s", announcement(await flipper.record()))
+        assert await second == [1]
+
+
+async def test_the_last_listener_closes_the_feed(store):
+    """With the last listener the feed, its subscription and its memory go."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds):
+        async with listening(feeds, store, 1) as seen:
+            news.say("s", announcement(await flipper.record()))
+            await seen
+        assert (feeds.statistics().feeds, feeds.statistics().listeners) == (0, 0)
+        assert feeds.statistics().recent.rounds == 0
+        while news.listening:  # noqa: ASYNC110 - the news are the test's own and have no event for it
+            await asyncio.sleep(0)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
+    seed=st.integers(0, 2**32),
+    recent_limit=st.sampled_from([400, 4_000, 10**6]),
+)
+async def test_whatever_the_broadcaster_does_each_change_arrives_once_in_order(store, sizes, seed, recent_limit):
+    """Rounds lost, repeated, reordered and stripped of their changes arrive complete, in order, each once."""
+    dice = random.Random(seed)
+    # hypothesis draws the same values again, so the school is not drawn.
+    school = uuid.uuid4().hex
+    flipper = Flipper(store, school)
+    async with opened(store, recent_limit=recent_limit) as (news, feeds), asyncio.TaskGroup() as tasks:
+        begun = [asyncio.Event() for _ in range(3)]
+        listeners = [
+            tasks.create_task(versions(feeds, store, sum(sizes), begun=event, school=school)) for event in begun
+        ]
+        for event in begun:
+            await event.wait()
+        said = []
+        for size in sizes:
+            recorded = await flipper.record(size)
+            copies = dice.choice([0, 1, 1, 2])
+            said += [announcement(recorded, with_changes=dice.random() < 0.7) for _ in range(copies)]
+        dice.shuffle(said)
+        for each in [*said, announcement(recorded)]:
+            news.say(school, each)
+        for listener in listeners:
+            assert await listener == list(range(1, sum(sizes) + 1))

@@ -1,0 +1,79 @@
+"""Recent changes in memory."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from graphql_api.devices.model import Change, Round, Status
+from graphql_api.devices.recent import Backlog, RecentChanges
+from graphql_api.moment import Moment
+
+NOW = Moment(0)
+
+
+def round_of(school, first, size):
+    return Round(
+        school,
+        tuple(
+            Change(school, version, "d", Status.ONLINE, None, NOW, NOW, NOW) for version in range(first, first + size)
+        ),
+    )
+
+
+class RecentMachine(RuleBasedStateMachine):
+    """Backlogs of three schools under one limit of 40 changes, against lists that forget nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.recent = RecentChanges(limit=16_000)
+        self.backlogs = {school: Backlog(self.recent) for school in "abc"}
+        self.heads = dict.fromkeys("abc", 0)
+
+    @rule(school=st.sampled_from("abc"), size=st.integers(1, 50))
+    def append(self, school, size):
+        self.backlogs[school].append(round_of(school, self.heads[school] + 1, size))
+        self.heads[school] += size
+
+    @rule(school=st.sampled_from("abc"))
+    def clear(self, school):
+        self.backlogs[school].clear()
+        self.backlogs[school] = Backlog(self.recent)
+
+    @rule(school=st.sampled_from("abc"), data=st.data())
+    def ask(self, school, data):
+        version = data.draw(st.integers(0, self.heads[school]))
+        found = self.backlogs[school].after(version)
+        if found is not None:
+            versions = [change.version for each in found for change in each.changes if change.version > version]
+            assert versions == list(range(version + 1, self.heads[school] + 1))
+
+    @invariant()
+    def bounded(self):
+        statistics = self.recent.statistics()
+        assert statistics.bytes <= 16_000
+        assert statistics.rounds <= 40
+
+
+class TestRecent(RecentMachine.TestCase):
+    """Memory stays within its limit, and what is remembered is handed out whole or not at all."""
+
+    settings = settings(max_examples=100, stateful_step_count=30)
+
+
+def test_a_round_larger_than_the_limit_is_forgotten_at_once():
+    """A single round that is over the limit is not kept, and is counted as evicted."""
+    recent = RecentChanges(limit=400)
+    backlog = Backlog(recent)
+    backlog.append(round_of("a", 1, 2))
+    assert backlog.after(0) is None
+    assert (recent.statistics().bytes, recent.statistics().evicted) == (0, 1)
+
+
+def test_who_is_live_gets_the_last_round_only():
+    """Asking after the version before the last round gives that round alone, among many."""
+    backlog = Backlog(RecentChanges(limit=10**9))
+    rounds = [round_of("a", number, 1) for number in range(1, 1_001)]
+    for each in rounds:
+        backlog.append(each)
+    assert backlog.after(999) == rounds[-1:]
+    assert backlog.after(1_000) == []
