@@ -86,12 +86,15 @@ class Stream(ABC, Generic[ItemT]):
         self._resumable = resumable
         self._settled = False
 
+    async def _until(self, condition: Callable[[Feed], bool]) -> None:
+        """Wait for the feed; whoever makes the stream wait for more has taken what was handed out."""
+        self._settled = self._resumable
+        await self._feed.until(condition)
+
     async def _further(self) -> list[Change] | None:
         """The next changes after this place; None when the log no longer holds the very next one."""
-        # Whoever asks for more has taken what was handed out.
-        self._settled = True
         version = self._head.version
-        await self._feed.until(lambda feed: feed.head.version > version)
+        await self._until(lambda feed: feed.head.version > version)
         rounds = self._feed.after(version)
         if rounds is not None:
             return [change for news in rounds for change in news.changes if change.version > version]

@@ -41,7 +41,7 @@ class SummaryStream(Stream[Summary]):
         def moved(feed: Feed) -> bool:
             return feed.head.version > version or _newer(feed.head.last_report_at, reported)
 
-        await self._feed.until(moved)
+        await self._until(moved)
         counts = Counter(current.counts)
         if self._feed.head.version > version:
             changes = await self._further()
