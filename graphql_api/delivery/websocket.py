@@ -11,18 +11,10 @@ from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode
+from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.outgoing import Send
-from graphql_api.delivery.protocol import (
-    SUBPROTOCOL,
-    Completed,
-    ConnectionInit,
-    ProtocolViolation,
-    Reply,
-    ServerConnection,
-    Subscribe,
-    ping,
-)
+from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
 from graphql_api.delivery.session import CloseSocket, Receive, Scope, Session, header
 from graphql_api.moment import format_moment
 from graphql_api.schema import Operation, OperationRefused, RequestContext, SubscriptionContext, internal_error
