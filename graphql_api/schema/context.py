@@ -15,6 +15,7 @@ from graphql_api.devices.model import Summary
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.streams import Stream
 from graphql_api.errors import Unauthenticated
+from graphql_api.schema.documents import Operation
 
 __all__ = ["RequestContext", "SubscriptionContext"]
 
@@ -30,6 +31,8 @@ class RequestContext:
 
     service: DeviceService
     caller: Principal | None
+    operation: Operation | None = None
+    """What is executed; the executor puts it here, for Strawberry's extension to find."""
     _summaries: DataLoader[str, Summary] | None = field(default=None, init=False)
 
     @property
@@ -70,6 +73,8 @@ class SubscriptionContext:
     on_live: Callable[[str], None] = lambda _cursor: None
     """Called with the cursor from which the subscription is live, when that is before its first result."""
     stream: Stream[Any] | None = None
+    operation: Operation | None = None
+    """As in :class:`RequestContext`."""
 
     @property
     def visibility(self) -> Visibility:

@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
@@ -19,11 +20,21 @@ from strawberry.extensions import SchemaExtension
 
 from graphql_api.schema.problems import OperationRefused, request_error
 
-__all__ = ["Documents", "Operation"]
+__all__ = ["Documents", "Operation", "PreparedDocument"]
 
-# Documents remembered, and the longest text (in characters) that is: together they bound the memory.
+# Documents remembered, the characters that their texts have together, and the longest text that is
+# remembered at all. A parsed document takes up to 300 bytes for a character of its text, so they bound
+# the memory, to 80 MB.
 _REMEMBERED = 500
+_REMEMBERED_CHARACTERS = 262_144
 _LONGEST_REMEMBERED = 16_384
+
+
+# What a document may hold, so that reading it does not keep everybody waiting: validation compares fields
+# with each other, in a time that grows with the square of their number. A round of 1,000 reports
+# written into the document has some 8,000 tokens; no client of this schema selects 250 fields.
+_MOST_TOKENS = 15_000
+_MOST_FIELDS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,11 @@ class Documents:
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._checked: OrderedDict[str, _Checked] = OrderedDict()
+        self._characters = 0
+
+    def __len__(self) -> int:
+        """How many texts are remembered."""
+        return len(self._checked)
 
     def prepare(self, query: str, operation_name: str | None) -> Operation:
         """The operation that a request asks for.
@@ -65,14 +81,6 @@ class Documents:
             return Operation(query, _name(chosen[0]), chosen[0].operation, checked.document)
         raise OperationRefused([request_error("BAD_USER_INPUT", _no_operation(operations, operation_name))])
 
-    def extension(self) -> SchemaExtension:
-        """Hands Strawberry what :meth:`prepare` has found, so that nothing is parsed or validated twice."""
-        return _Prepared(self)
-
-    def parsed(self, query: str) -> DocumentNode:
-        """The document of a text that :meth:`prepare` has accepted."""
-        return self._check(query).document
-
     def _check(self, query: str) -> _Checked:
         if checked := self._checked.get(query):
             self._checked.move_to_end(query)
@@ -80,37 +88,57 @@ class Documents:
         checked = self._parse_and_validate(query)
         if len(query) <= _LONGEST_REMEMBERED:
             self._checked[query] = checked
-            if len(self._checked) > _REMEMBERED:
-                self._checked.popitem(last=False)
+            self._characters += len(query)
+            while len(self._checked) > _REMEMBERED or self._characters > _REMEMBERED_CHARACTERS:
+                forgotten, _ = self._checked.popitem(last=False)
+                self._characters -= len(forgotten)
         return checked
 
     def _parse_and_validate(self, query: str) -> _Checked:
         nothing = DocumentNode(definitions=())
         try:
-            checked = _Checked(parse(query))
-            errors = validate(self._schema, checked.document)
+            document = parse(query, max_tokens=_MOST_TOKENS)
+            if _has_too_many_fields(document):
+                text = f"Expected a document of at most {_MOST_FIELDS} fields, but this one has more."
+                return _Checked(nothing, [request_error("LIMIT_EXCEEDED", text)])
+            errors = validate(self._schema, document)
         except GraphQLSyntaxError as error:
             return _Checked(nothing, [request_error("GRAPHQL_PARSE_FAILED", error)])
         except RecursionError:
             text = "Expected a document of sensible depth, but this one is nested too deeply."
             return _Checked(nothing, [request_error("GRAPHQL_PARSE_FAILED", text)])
-        return replace(checked, errors=[request_error("GRAPHQL_VALIDATION_FAILED", error) for error in errors])
+        if errors:
+            return _Checked(nothing, [request_error("GRAPHQL_VALIDATION_FAILED", error) for error in errors])
+        return _Checked(document)
 
 
-class _Prepared(SchemaExtension):
-    def __init__(self, documents: Documents) -> None:
-        super().__init__()
-        self._documents = documents
+class PreparedDocument(SchemaExtension):
+    """Hands Strawberry the document that :meth:`Documents.prepare` has found, so that none is parsed twice."""
 
     def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        context.graphql_document = self._documents.parsed(context.query or "")
+        """The context of every execution holds its operation."""
+        self.execution_context.graphql_document = self.execution_context.context.operation.document
         yield
 
     def on_validate(self) -> Iterator[None]:
+        """It was valid when it was prepared."""
         no_errors: list[GraphQLError] = []
         self.execution_context.pre_execution_errors = no_errors
         yield
+
+
+def _has_too_many_fields(document: DocumentNode) -> bool:
+    # Without recursion, and no further than needed.
+    found = 0
+    waiting: list[Any] = list(document.definitions)
+    while waiting:
+        node = waiting.pop()
+        found += isinstance(node, FieldNode)
+        if found > _MOST_FIELDS:
+            return True
+        if selection_set := getattr(node, "selection_set", None):
+            waiting.extend(selection_set.selections)
+    return False
 
 
 def _name(node: OperationDefinitionNode) -> str | None:

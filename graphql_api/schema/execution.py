@@ -8,14 +8,13 @@ from typing import Any
 import orjson
 import strawberry
 from graphql import ExecutionResult as CoreResult
-from graphql import GraphQLError
-from strawberry.extensions import SchemaExtension
+from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from graphql_api.schema.context import RequestContext, SubscriptionContext
-from graphql_api.schema.documents import Documents, Operation
+from graphql_api.schema.documents import Documents, Operation, PreparedDocument
 from graphql_api.schema.mutation import Mutation
 from graphql_api.schema.problems import FormattedError, OperationRefused, field_error
 from graphql_api.schema.query import Query
@@ -61,15 +60,13 @@ class Executor:
             mutation=Mutation,
             subscription=Subscription,
             config=StrawberryConfig(scalar_map=SCALARS),
-            extensions=[self._prepared],
+            extensions=[PreparedDocument],
         )
         # The graphql-core schema that Strawberry's is made of; its documentation names this
         # attribute as the way to it.
-        self._documents = Documents(self._schema._schema)  # noqa: SLF001 - see above
-
-    def _prepared(self) -> SchemaExtension:
-        # Asked for at each execution, and only then are there documents.
-        return self._documents.extension()
+        core = self._schema._schema  # noqa: SLF001 - see above
+        _leave_null_unsaid(core)
+        self._documents = Documents(core)
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
@@ -87,6 +84,7 @@ class Executor:
         Raises:
             OperationRefused: the variables don't fit.
         """
+        context.operation = operation
         result = await self._schema.execute(
             operation.query,
             variable_values=dict(variables),
@@ -105,6 +103,7 @@ class Executor:
         Raises:
             OperationRefused: the variables don't fit, the resolver refuses, or its source failed.
         """
+        context.operation = operation
         stream = await self._schema.stream(
             operation.query,
             variable_values=dict(variables),
@@ -114,6 +113,23 @@ class Executor:
         async with aclosing(stream):
             async for result in stream:
                 yield _result(result)
+
+
+def _leave_null_unsaid(schema: GraphQLSchema) -> None:
+    """Take away the defaults that are null: Strawberry makes one of every ``= None``.
+
+    The contract has none of them. What a client leaves out is then not handed to the resolver, whose own
+    default is None.
+    """
+    for of_type in schema.type_map.values():
+        optional: list[Any] = []
+        if isinstance(of_type, GraphQLObjectType):
+            optional = [argument for field in of_type.fields.values() for argument in field.args.values()]
+        elif isinstance(of_type, GraphQLInputObjectType):
+            optional = list(of_type.fields.values())
+        for each in optional:
+            if each.default_value is None:
+                each.default_value = Undefined
 
 
 def _result(result: ExecutionResult | PreExecutionError | CoreResult | Any) -> Result:
