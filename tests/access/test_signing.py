@@ -2,9 +2,10 @@ import jwt
 import pytest
 
 from graphql_api.access.keys import secret_key
-from graphql_api.access.signing import sign_token
+from graphql_api.access.signing import sign_configured_token, sign_token
 from graphql_api.access.tokens import TokenRefused, TokenVerifier
 from graphql_api.moment import SECOND, Moment
+from graphql_api.settings import Settings, SettingsError
 from tests.access.tokens_of import NOW, SECRET
 
 
@@ -86,3 +87,37 @@ def test_a_short_secret_is_not_shown():
     with pytest.raises(ValueError, match="at least 32 bytes") as refused:
         sign_token("hunter2", subject="demo", schools=["north"], scopes=[], ttl_seconds=1, now=NOW)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("schools", [["north"], ["north", "south"], ["*"]])
+def test_what_is_signed_for_settings_is_good_with_them(schools):
+    """Audience, issuer and names of claims are those that the settings ask for."""
+    settings = Settings(
+        jwt_secret=SECRET,
+        jwt_audience="screens",
+        jwt_issuer="https://issuer.example",
+        jwt_school_claim="https://example.org/schools",
+        jwt_scope_claim="permissions",
+    )
+    token = sign_configured_token(
+        settings, subject="demo", schools=schools, scopes=["devices:publish"], ttl_seconds=60, now=NOW
+    )
+    principal = TokenVerifier.from_settings(settings, clock=lambda: NOW).verify(token)
+    assert principal.visibility.scopes == {"devices:publish"}
+    assert principal.visibility.all_schools is (schools == ["*"])
+    assert principal.visibility.schools == set(schools) - {"*"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "Set DEVICE_STATUS_JWT_SECRET"),
+        ({"jwt_public_key": "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----"}, "Only public keys"),
+        ({"jwt_secret": SECRET, "jwt_algorithms": "RS256"}, "DEVICE_STATUS_JWT_ALGORITHMS"),
+        ({"jwt_secret": SECRET, "jwt_scope_claim": "sub"}, "the service would refuse its own token"),
+    ],
+)
+def test_settings_that_no_token_can_be_signed_for(given, sentence):
+    """Settings with which a token can't be signed, or would be refused, are told before it is handed out."""
+    with pytest.raises(SettingsError, match=sentence):
+        sign_configured_token(Settings(**given), subject="demo", schools=["*"], scopes=[], ttl_seconds=60, now=NOW)
