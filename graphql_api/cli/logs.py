@@ -1,0 +1,48 @@
+"""The log of ``serve``: everything to stderr, one line an event, and never a token."""
+
+import logging
+from typing import Any
+
+__all__ = ["HideQueries", "log_config"]
+
+
+class HideQueries(logging.Filter):
+    """Takes the query out of every path that is logged: the plain dialect has its token there.
+
+    All of it, not just ``token=``: a key can be written in many ways (``%74oken=``), and queries over
+    GET hold what people ask for.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, without queries."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(_without_query(value) for value in record.args)
+        return True
+
+
+def _without_query(value: object) -> object:
+    if isinstance(value, str) and value.startswith("/") and "?" in value:
+        return f"{value.partition('?')[0]}?..."
+    return value
+
+
+def log_config() -> dict[str, Any]:
+    """For :func:`logging.config.dictConfig`: uvicorn's loggers and ours at INFO, all others at WARNING."""
+    info = {"level": "INFO"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+        "filters": {"hide_queries": {"()": HideQueries}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "line",
+                "filters": ["hide_queries"],
+            }
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        # uvicorn speaks of requests only when its access logger has a handler, its own or the root's.
+        "loggers": {"uvicorn": info, "uvicorn.access": info, "uvicorn.error": info, "graphql_api": info},
+    }

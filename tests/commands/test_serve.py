@@ -1,0 +1,158 @@
+import json
+import re
+import signal
+import socket
+import time
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.commands.conftest import SECRET, run, running, serving, token
+
+SUBSCRIPTION = "subscription { deviceStatus(snapshot: true) { deviceId } }"
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "sentence"),
+    [
+        ({}, 2, "Set DEVICE_STATUS_JWT_SECRET"),
+        ({"JWT_SECRET": "short"}, 2, "DEVICE_STATUS_JWT_SECRET: expected secrets of at least 32 bytes"),
+        ({"JWT_SECRET": SECRET, "DATABASE_URL": "mysql://u:pa55word@h/n"}, 2, "DEVICE_STATUS_DATABASE_URL: expected"),
+        ({"JWT_SECRET": SECRET, "DATABASE_URL": "sqlite:////no/such/folder/d.db"}, 1, "no directory /no/such/folder"),
+        ({"JWT_SECRET": SECRET, "DATABASE_URL": "postgresql://u:pa55word@127.0.0.1:1/n"}, 1, "can't be reached: "),
+    ],
+    ids=["no key", "short secret", "bad URL", "no folder", "no PostgreSQL"],
+)
+def test_what_keeps_it_from_starting_is_told(tmp_path, variables, code, sentence):
+    """What is wrong with the settings or the database is one sentence on stderr, without a password."""
+    done = run("serve", "--port", "0", cwd=tmp_path, **variables)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "pa55word" not in done.stderr
+
+
+def test_every_wrong_setting_is_told(tmp_path):
+    """Each wrong setting has its own line."""
+    done = run("serve", cwd=tmp_path, JWT_SECRET="short", KEEP_ALIVE="soon")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
+        "DEVICE_STATUS_JWT_SECRET",
+        "DEVICE_STATUS_KEEP_ALIVE",
+    ]
+
+
+def test_a_port_in_use(tmp_path):
+    """A port that is taken is told in a sentence, before a database is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--port", port, cwd=tmp_path, JWT_SECRET=SECRET)
+    assert done.returncode == 1
+    assert done.stderr == f"Can't listen on 127.0.0.1, port {port}: Address already in use.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_workers_are_refused(tmp_path):
+    """More than one worker is refused, and the sentence says what they would need."""
+    done = run("serve", "--workers", "2", cwd=tmp_path, JWT_SECRET=SECRET)
+    assert done.returncode == 2
+    assert "DEVICE_STATUS_BROADCAST_URL" in done.stderr
+    assert "PostgreSQL" in done.stderr
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_ends_with_clients_connected(tmp_path, by):
+    """A signal ends it within seconds, politely, although a WebSocket and an SSE stream are open."""
+    authorization = {"Authorization": f"Bearer {token('1')}"}
+    with serving(tmp_path) as service, httpx.Client(timeout=30) as client:
+        assert run("publish", "board-1=ONLINE", **service.access("1")).returncode == 0
+        url = service.url.replace("http", "ws")
+        streamed = client.stream(
+            "POST", service.url, json={"query": SUBSCRIPTION}, headers={**authorization, "Accept": "text/event-stream"}
+        )
+        with (
+            connect(url, subprotocols=["graphql-transport-ws"], additional_headers=authorization) as ws,
+            streamed as sse,
+        ):
+            ws.send('{"type": "connection_init"}')
+            ws.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": SUBSCRIPTION}}))
+            while json.loads(ws.recv(timeout=30))["type"] != "next":
+                pass
+            lines = sse.iter_lines()
+            next(line for line in lines if line.startswith("data:"))
+            began = time.monotonic()
+            assert service.process.end(by) == 0
+            assert time.monotonic() - began < 5
+            # It is not told that the subscription is complete: it shall come back.
+            assert not [line for line in lines if "complete" in line]
+        log = service.process.stderr.rest()
+        assert "Traceback" not in log
+        assert "Finished server process" in log
+        assert service.process.stdout.rest() == ""
+
+
+def test_no_token_is_logged(service):
+    """The log has neither the token of the plain dialect's query nor anything else of a query."""
+    secret = token("1")
+    address = f"127.0.0.1:{service.port}"
+    with connect(f"ws://{address}/ws/device-status?%74oken={secret}&school_id=1") as ws:
+        assert json.loads(ws.recv(timeout=30))["type"] == "connected"
+    with connect(f"ws://{address}/ws/device-status?token={secret}") as ws:
+        assert json.loads(ws.recv(timeout=30))["type"] == "connected"
+    httpx.get(f"http://{address}/health/live?token={secret}")
+    log = service.process.stderr
+    assert log.until(r"/ws/device-status\S*")[0] == '/ws/device-status?..."'
+    log.until(r"GET /health/live\?\.\.\. HTTP")
+    assert not re.search(r"token=|school_id|eyJ", "\n".join(log.seen))
+
+
+def test_reload_serves(tmp_path):
+    """With --reload another process serves, and both end together."""
+    with serving(tmp_path, "--reload") as service:
+        service.process.stderr.until("Application startup complete")
+        assert httpx.get(f"http://127.0.0.1:{service.port}/health/ready").json() == {"status": "ready"}
+        assert service.process.end() == 0
+        assert "Traceback" not in service.process.stderr.rest()
+
+
+def test_reload_needs_no_demo(tmp_path):
+    """--demo and --reload together are refused."""
+    assert run("serve", "--demo", "--reload", cwd=tmp_path).returncode == 2
+
+
+@pytest.fixture
+def busy_demo(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    # What is configured is not what the demonstration serves.
+    with running(
+        "serve", "--demo", "--port", "0", cwd=tmp_path, tmpdir=folder, DATABASE_URL="sqlite:////no/such/folder/d.db"
+    ) as process:
+        yield process, folder
+
+
+def test_the_demonstration(busy_demo, tmp_path):
+    """The demonstration prints what to do next; it works as printed, and nothing is left when it ends."""
+    process, folder = busy_demo
+    process.stdout.until("curl ")
+    welcome = process.stdout.seen
+    viewer, checker, administrator = (line for line in welcome if line.startswith("eyJ"))
+    (command,) = (line.split() for line in welcome if "device-status watch" in line)
+    assert command[2:] == ["--url", command[3], "--token", viewer]
+    with running(*command[1:], "--json", cwd=tmp_path) as watch:
+        events = [json.loads(watch.stdout.next()) for _ in range(60)]
+        assert {event["kind"] for event in events} <= {"SNAPSHOT", "CHANGE"}
+        assert len({event["deviceId"] for event in events}) == 60
+        # A round of the simulated checker that changes something.
+        while json.loads(watch.stdout.next())["previousStatus"] is None:
+            pass
+        done = run("publish", "projector-1=OFFLINE", URL=command[3], TOKEN=checker)
+        assert done.stdout == "1 changed (1 new), 0 unchanged\n"
+        watch.stdout.until('"projector-1"')
+        retire = {"query": 'mutation { retireDevices(deviceIds: ["projector-1"]) { status } }'}
+        answer = httpx.post(command[3], json=retire, headers={"Authorization": f"Bearer {administrator}"})
+        assert answer.json() == {"data": {"retireDevices": [{"status": "RETIRED"}]}}
+        assert len(list(folder.iterdir())) == 1
+        assert process.end() == 0
+    assert list(folder.iterdir()) == []
+    assert not re.search("Traceback|WARNING|ERROR", process.stderr.rest())
