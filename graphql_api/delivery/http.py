@@ -16,7 +16,7 @@ from graphql_api.delivery.negotiation import MediaType, choose, status_for
 from graphql_api.delivery.outgoing import Send
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
 from graphql_api.delivery.session import Gone, Receive, Scope, header
-from graphql_api.delivery.streaming import serve_stream
+from graphql_api.delivery.streaming import STREAMED, refuse_stream, serve_stream
 from graphql_api.schema import (
     FormattedError,
     Operation,
@@ -34,7 +34,7 @@ __all__ = ["serve_http"]
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
-    content_type: str
+    media_type: MediaType
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -51,37 +51,38 @@ class _Asked:
 
 async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Delivery) -> None:
     """Answer one HTTP request at ``/graphql``."""
+    accept = _accept(scope)
+    refusals = choose(accept, subscription=False) or MediaType.JSON
     try:
-        asked = await _understand(scope, receive, delivery)
-        if isinstance(asked, _Asked):
-            if asked.media_type in (MediaType.EVENT_STREAM, MediaType.MULTIPART):
-                await serve_stream(
-                    receive, send, delivery, asked.operation, asked.request.variables, asked.media_type, asked.caller
-                )
-                return
-            asked = await _answer(asked, delivery)
+        asked = await _understand(scope, receive, delivery, accept)
     except Gone:
         return
     except HttpProblem as problem:
-        headers = tuple(problem.headers.items())
-        asked = _Answer(problem.status, MediaType.JSON.content_type, problem.body, headers)
-    await _send_answer(send, asked)
+        answer = _Answer(problem.status, _single(refusals), problem.body, tuple(problem.headers.items()))
+    except TokenRefused as refusal:
+        answer = _refuse_token(refusal, _single(refusals))
+    except OperationRefused as refused:
+        if refusals in STREAMED:
+            # Whoever reads nothing but a stream is told in one.
+            await refuse_stream(send, refused.errors, refusals)
+            return
+        answer = _refuse(refusals, refused.errors)
+    else:
+        if asked.media_type in STREAMED:
+            await serve_stream(
+                receive, send, delivery, asked.operation, asked.request.variables, asked.media_type, asked.caller
+            )
+            return
+        answer = await _answer(asked, delivery)
+    await _send_answer(send, answer)
 
 
-async def _understand(scope: Scope, receive: Receive, delivery: Delivery) -> "_Asked | _Answer":
+async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept: str | None) -> _Asked:
     method = scope["method"]
     body = await _read_body(receive, delivery.body_limit) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
-    accept = _accept(scope)
-    try:
-        caller = _caller(scope, delivery)
-    except TokenRefused as refusal:
-        return _refuse_token(refusal)
-    try:
-        operation = delivery.executor.prepare(request.query, request.operation_name)
-    except OperationRefused as refused:
-        media_type = choose(accept, subscription=False) or MediaType.JSON
-        return _refuse(media_type, refused.errors)
+    caller = _caller(scope, delivery)
+    operation = delivery.executor.prepare(request.query, request.operation_name)
     if method == "GET" and operation.type is OperationType.MUTATION:
         raise HttpProblem(405, "expected POST for a mutation, but got GET", {"Allow": "POST"})
     subscription = operation.type is OperationType.SUBSCRIPTION
@@ -114,24 +115,22 @@ def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
     return None if token is None else delivery.verifier.verify(token)
 
 
-def _refuse_token(refusal: TokenRefused) -> _Answer:
+def _single(media_type: MediaType) -> MediaType:
+    """What a single answer that is no result at all is sent as."""
+    return MediaType.JSON if media_type in STREAMED else media_type
+
+
+def _refuse_token(refusal: TokenRefused, media_type: MediaType) -> _Answer:
     # RFC 6750, section 3.1. A header is ASCII and a quoted string; our own sentences hold no quotes
     # but these.
     description = str(refusal).replace('"', "'")
     error = request_error("UNAUTHENTICATED", str(refusal))
     challenge = f'Bearer error="invalid_token", error_description="{description}"'
-    return _Answer(
-        401,
-        MediaType.JSON.content_type,
-        encode_errors([error]),
-        (("WWW-Authenticate", challenge),),
-    )
+    return _Answer(401, media_type, encode_errors([error]), (("WWW-Authenticate", challenge),))
 
 
 def _refuse(media_type: MediaType, errors: Sequence[FormattedError]) -> _Answer:
-    if media_type in (MediaType.EVENT_STREAM, MediaType.MULTIPART):
-        media_type = MediaType.JSON
-    return _Answer(status_for(media_type, has_data=False), media_type.content_type, encode_errors(errors))
+    return _Answer(status_for(media_type, has_data=False), media_type, encode_errors(errors))
 
 
 async def _answer(asked: _Asked, delivery: Delivery) -> _Answer:
@@ -143,7 +142,7 @@ async def _answer(asked: _Asked, delivery: Delivery) -> _Answer:
     except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
         result = Result(None, (internal_error(error),))
     status = status_for(asked.media_type, has_data=True)
-    return _Answer(status, asked.media_type.content_type, result.encode())
+    return _Answer(status, asked.media_type, result.encode())
 
 
 def _not_acceptable(*, subscription: bool) -> str:
@@ -154,7 +153,7 @@ def _not_acceptable(*, subscription: bool) -> str:
 
 async def _send_answer(send: Send, answer: _Answer) -> None:
     headers = [
-        (b"content-type", answer.content_type.encode()),
+        (b"content-type", answer.media_type.content_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
         (b"cache-control", b"no-store"),
         *((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers),

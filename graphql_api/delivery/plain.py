@@ -58,7 +58,10 @@ class PlainSocket(Session):
             token = token_from_header(header(self.scope, b"authorization"))
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
-        principal = self.admit(token or parameters.get("token", [None])[0])
+        token = token or parameters.get("token", [None])[0]
+        if token is None:
+            raise CloseSocket.refused(TokenRefused(TokenProblem.MISSING, "send an Authorization header, or ?token="))
+        principal = self.admit(token)
         try:
             return self.delivery.service.watch_events(
                 principal.visibility, parameters.get("school_id", [None])[0], DeviceFilter(), snapshot=False
@@ -66,7 +69,8 @@ class PlainSocket(Session):
         except Forbidden as error:
             raise CloseSocket.refused(TokenRefused(TokenProblem.INVALID, str(error))) from error
         except ServiceError as error:
-            raise CloseSocket(CloseCode.BAD_REQUEST, str(error)) from error
+            # The domain's sentences call the argument by its GraphQL name.
+            raise CloseSocket(CloseCode.BAD_REQUEST, str(error).replace("schoolId", "school_id")) from error
 
     async def _deliver(self, stream: EventStream) -> None:
         try:

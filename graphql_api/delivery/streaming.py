@@ -1,7 +1,7 @@
 """Subscriptions over HTTP: Server-Sent Events, and Apollo's multipart protocol."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from graphql_api.delivery.negotiation import MediaType
 from graphql_api.delivery.outgoing import Send
 from graphql_api.delivery.session import Gone, Receive
 from graphql_api.schema import (
+    FormattedError,
     Operation,
     OperationRefused,
     RequestContext,
@@ -23,7 +24,10 @@ from graphql_api.schema import (
     internal_error,
 )
 
-__all__ = ["serve_stream"]
+__all__ = ["STREAMED", "refuse_stream", "serve_stream"]
+
+STREAMED = frozenset([MediaType.EVENT_STREAM, MediaType.MULTIPART])
+"""The media types whose body is a stream of results."""
 
 
 class _Framing(Protocol):
@@ -84,7 +88,7 @@ async def serve_stream(
     framing, served = _FRAMINGS[media_type]
     body = _Body(send, framing, delivery, caller)
     with delivery.census.counting(served):
-        await body.start(media_type)
+        await _start(send, framing, media_type)
         left = delivery.seconds_left(caller) if caller else None
         try:
             async with delivery.streams.limited(left), asyncio.TaskGroup() as tasks:
@@ -96,7 +100,36 @@ async def serve_stream(
         except* (Gone, OSError):
             # TimeoutError, which is an OSError: the token has expired, or the server is about to end.
             pass
-        await body.end()
+        await _end(send)
+
+
+async def refuse_stream(send: Send, errors: Sequence[FormattedError], media_type: MediaType) -> None:
+    """Answer with a stream that holds nothing but the errors of an operation that can't be executed.
+
+    Source: GraphQL over SSE, section "Distinct connections mode": validation errors are ``next`` events.
+    """
+    framing, _ = _FRAMINGS[media_type]
+    await _start(send, framing, media_type)
+    for frame in (framing.result(encode_errors(errors), None), framing.complete):
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+    await _end(send)
+
+
+async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
+    """Send status and headers, at once: the client sees that it is connected."""
+    headers = [
+        (b"content-type", media_type.content_type.encode()),
+        (b"cache-control", b"no-store"),
+        # nginx holds a streamed answer back unless told not to.
+        (b"x-accel-buffering", b"no"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": framing.opening, "more_body": True})
+
+
+async def _end(send: Send) -> None:
+    with suppress(OSError):
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _watch_for_disconnect(receive: Receive) -> None:
@@ -118,17 +151,6 @@ class _Body:
         # A frame must not begin inside another one; a stalled client makes both writers wait.
         self._writing = asyncio.Lock()
         self._live = asyncio.Event()
-
-    async def start(self, media_type: MediaType) -> None:
-        """Send status and headers, at once: the client sees that it is connected."""
-        headers = [
-            (b"content-type", media_type.content_type.encode()),
-            (b"cache-control", b"no-store"),
-            # nginx holds a streamed answer back unless told not to.
-            (b"x-accel-buffering", b"no"),
-        ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": self._framing.opening, "more_body": True})
 
     async def deliver(self, operation: Operation, variables: Mapping[str, Any]) -> None:
         """Send the results of the operation, and the closing mark."""
@@ -158,13 +180,6 @@ class _Body:
                 await self._write(self._framing.checkpoint(checkpoint))
             else:
                 await self._write(self._framing.keep_alive)
-
-    async def end(self) -> None:
-        """End the body."""
-        try:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        except OSError:
-            return
 
     async def _execute(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         context = RequestContext(self._delivery.service, self._caller)

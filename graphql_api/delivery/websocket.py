@@ -26,7 +26,7 @@ async def serve_graphql_socket(scope: Scope, receive: Receive, send: Send, deliv
     """Serve one WebSocket handshake at ``/graphql``."""
     with delivery.census.counting(Served.GRAPHQL_SOCKET):
         session = GraphQLSocket(scope, receive, send, delivery)
-        # Without the subprotocol it is accepted all the same: browsers show no other refusal.
+        # Without the subprotocol it is accepted all the same: a client that offered none sees no other refusal.
         await session.run(SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None)
 
 

@@ -180,6 +180,20 @@ async def test_a_repeated_round_is_unchanged(server):
     assert (older["changed"], older["stale"]) == (0, 1)
 
 
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+
+
+async def test_refusals_have_the_media_type_that_is_asked_for(server):
+    """A refused token and a malformed body are told as graphql-response+json where that is preferred."""
+    headers = {"accept": f"{GRAPHQL_RESPONSE},application/json;q=0.9"}
+    refused = await request(server, json={"query": VIEWER}, headers={**headers, "authorization": "Bearer x"})
+    malformed = await request(server, content="{", headers={**headers, "content-type": "application/json"})
+    for response, status in ((refused, 401), (malformed, 400)):
+        assert response.status_code == status
+        assert response.headers["content-type"].startswith(GRAPHQL_RESPONSE)
+        assert response.json()["errors"]
+
+
 async def test_health_answers_and_asks_the_store(server):
     """Live and ready answer in JSON; ready is 503 with a reason when the store is gone."""
     base = server.http.removesuffix("/graphql")

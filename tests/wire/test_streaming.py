@@ -79,6 +79,18 @@ async def test_a_refused_subscription_is_told_and_completed(server, accept, sepa
     assert text.endswith("--\r\n") if separator == MULTIPART[1] else "event: complete" in text
 
 
+@pytest.mark.parametrize("query", ["subscription {", "subscription { nothing }", "query A {a} query B {b}"])
+async def test_what_is_not_executed_is_told_in_the_stream(server, query):
+    """A client that accepts only an event stream gets errors before execution as next, then complete."""
+    async with Stream.open(server, query, server.token(), *SSE) as stream:
+        assert stream.response.status_code == 200
+        event = fields(await stream.block())
+        assert event["event"] == "next"
+        assert json.loads(event["data"])["errors"]
+        assert fields(await stream.block()) == {"event": "complete"}
+        assert await stream.block() is None
+
+
 async def test_a_refused_token_is_401_before_any_stream(server):
     """A bad token gets 401 in JSON, not a stream."""
     async with http_client() as client:
