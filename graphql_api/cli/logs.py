@@ -1,9 +1,14 @@
 """The log of ``serve``: everything to stderr, one line an event, and never a token."""
 
 import logging
+import re
 from typing import Any
 
 __all__ = ["HideQueries", "log_config"]
+
+
+_QUERY = re.compile(r"\?|%3f", re.IGNORECASE)
+_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
 class HideQueries(logging.Filter):
@@ -21,9 +26,12 @@ class HideQueries(logging.Filter):
 
 
 def _without_query(value: object) -> object:
-    if isinstance(value, str) and value.startswith("/") and "?" in value:
-        return f"{value.partition('?')[0]}?..."
-    return value
+    if not isinstance(value, str):
+        return value
+    # A request's target need not begin with a slash, and its question mark may be written as %3F.
+    if "/" in value and (query := _QUERY.search(value)):
+        value = f"{value[: query.start()]}?..."
+    return _TOKEN.sub("...", value)
 
 
 def log_config() -> dict[str, Any]:

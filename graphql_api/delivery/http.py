@@ -30,6 +30,9 @@ from graphql_api.schema import (
 
 __all__ = ["serve_http"]
 
+# Seconds that a request's body may take to arrive.
+_BODY_TIMEOUT = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
@@ -79,7 +82,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
 
 async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept: str | None) -> _Asked:
     method = scope["method"]
-    body = await _read_body(receive, delivery.body_limit) if method == "POST" else b""
+    body = await _read_body(receive, delivery) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
     caller = _caller(scope, delivery)
     operation = delivery.executor.prepare(request.query, request.operation_name)
@@ -92,7 +95,15 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     return _Asked(request, operation, chosen, caller)
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes:
+async def _read_body(receive: Receive, delivery: Delivery) -> bytes:
+    try:
+        async with delivery.streams.limited(_BODY_TIMEOUT):
+            return await _read_all(receive, delivery.body_limit)
+    except TimeoutError:
+        raise HttpProblem(408, "expected the whole body sooner; send it again", {"Connection": "close"}) from None
+
+
+async def _read_all(receive: Receive, limit: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()

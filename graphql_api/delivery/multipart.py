@@ -13,12 +13,8 @@ which the network cuts in two would arrive as two replacement characters.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-import orjson
-
-__all__ = ["CLOSING", "HEARTBEAT", "OPENING", "next_part", "transport_error_part"]
+__all__ = ["CLOSING", "HEARTBEAT", "OPENING", "next_part"]
 
 _PART = b"\r\ncontent-type: application/json\r\n\r\n%b\r\n--graphql"
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -36,15 +32,6 @@ CLOSING = b"--\r\n"
 def next_part(result: bytes) -> bytes:
     """One execution result; ``result`` is encoded JSON."""
     return _PART % _ascii(b'{"payload":%b}' % result)
-
-
-def transport_error_part(errors: Sequence[Mapping[str, Any]]) -> bytes:
-    """An error of the transport, not of GraphQL: fatal, so ``CLOSING`` should follow.
-
-    Args:
-        errors: GraphQL errors without ``locations`` and ``path``.
-    """
-    return _PART % _ascii(orjson.dumps({"payload": None, "errors": list(errors)}))
 
 
 def _ascii(encoded: bytes) -> bytes:

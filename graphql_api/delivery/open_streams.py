@@ -29,4 +29,6 @@ class OpenStreams:
         self._ending = True
         now = asyncio.get_running_loop().time()
         for limit in self._limits:
-            limit.reschedule(now)
+            # What has just expired is ending anyway, and can't be told to once more.
+            if not limit.expired():
+                limit.reschedule(now)

@@ -21,7 +21,7 @@ class Outgoing:
     bounded by the number of writers.
     """
 
-    def __init__(self, send: Send, *, keep_alive: float, keep_alive_text: Callable[[], str]) -> None:
+    def __init__(self, send: Send, *, keep_alive: float, keep_alive_text: Callable[[], str | None]) -> None:
         self._send = send
         self._keep_alive = keep_alive
         self._keep_alive_text = keep_alive_text
@@ -55,7 +55,8 @@ class Outgoing:
                     await self._written.wait()
             except TimeoutError:
                 next_keep_alive = loop.time() + self._keep_alive
-                self.write(self._keep_alive_text())
+                if (text := self._keep_alive_text()) is not None:
+                    self.write(text)
             while self._pending:
                 await self._send({"type": "websocket.send", "text": self._pending.popleft()})
                 if len(self._pending) < _ENOUGH:

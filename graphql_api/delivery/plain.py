@@ -35,6 +35,8 @@ async def serve_plain_socket(scope: Scope, receive: Receive, send: Send, deliver
 class PlainSocket(Session):
     """One client of the plain dialect: it is let in by the handshake alone."""
 
+    _greeted = False
+
     async def converse(self) -> None:
         """Let the client in, send it every change, and answer its pings."""
         stream = self._watch()
@@ -44,9 +46,9 @@ class PlainSocket(Session):
             if _is_ping(await self.receive()):
                 self.write(_PONG)
 
-    def keep_alive_text(self) -> str:
-        """A ping of ours; clients ignore or answer it as they like."""
-        return _PING
+    def keep_alive_text(self) -> str | None:
+        """A ping of ours, after the greeting; clients ignore or answer it as they like."""
+        return _PING if self._greeted else None
 
     def last_words(self, closing: CloseSocket) -> str | None:
         """Browsers show scripts the close code, but people rather read a message."""
@@ -84,6 +86,7 @@ class PlainSocket(Session):
                     }
                 )
             )
+            self._greeted = True
             async for event in stream.items():
                 await self.room()
                 self.write(_update(event))

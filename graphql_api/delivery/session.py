@@ -11,13 +11,13 @@ from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.outgoing import Outgoing, Send
 
-__all__ = ["CloseSocket", "Gone", "Receive", "Scope", "Session", "header"]
+__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Receive", "Scope", "Session", "header"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Scope = MutableMapping[str, Any]
 
-# Seconds that a close frame may take to be taken by the network.
-_CLOSE_TIMEOUT = 2.0
+END_TIMEOUT = 2.0
+"""Seconds that a close frame, or the end of a body, may take to be taken by the network."""
 
 
 class CloseSocket(Exception):
@@ -74,8 +74,8 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def keep_alive_text(self) -> str:
-        """What to send so that the connection is seen to live."""
+    def keep_alive_text(self) -> str | None:
+        """What to send so that the connection is seen to live; None while nothing may be sent yet."""
 
     def last_words(self, closing: CloseSocket) -> str | None:  # noqa: ARG002 - for those dialects that have some
         """What to send before the close frame, if anything."""
@@ -157,7 +157,7 @@ class Session(ABC):
 
     async def _close(self, closing: CloseSocket) -> None:
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
+            async with asyncio.timeout(END_TIMEOUT):
                 if text := self.last_words(closing):
                     await self._send({"type": "websocket.send", "text": text})
                 await self._send({"type": "websocket.close", "code": closing.code.value, "reason": closing.reason})

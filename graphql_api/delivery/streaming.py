@@ -13,7 +13,7 @@ from graphql_api.delivery.census import Served
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.negotiation import MediaType
 from graphql_api.delivery.outgoing import Send
-from graphql_api.delivery.session import Gone, Receive
+from graphql_api.delivery.session import END_TIMEOUT, Gone, Receive
 from graphql_api.schema import (
     FormattedError,
     Operation,
@@ -128,8 +128,10 @@ async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
 
 
 async def _end(send: Send) -> None:
+    # A client that does not read makes this wait for ever. TimeoutError is an OSError.
     with suppress(OSError):
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        async with asyncio.timeout(END_TIMEOUT):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _watch_for_disconnect(receive: Receive) -> None:

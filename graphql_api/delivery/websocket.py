@@ -57,8 +57,13 @@ class GraphQLSocket(Session):
             await self.room()
             self._handle(await self.receive())
 
-    def keep_alive_text(self) -> str:
-        """A ping, with the cursors of all operations whose checkpoint the client has not got."""
+    def keep_alive_text(self) -> str | None:
+        """A ping, with the cursors of all operations whose checkpoint the client has not got.
+
+        Not before the ack: Python's gql takes whatever comes first for it.
+        """
+        if self.principal is None:
+            return None
         cursors = {}
         for operation, running in self._running.items():
             checkpoint = running.context.checkpoint if running.context else None

@@ -48,6 +48,7 @@ class Feed:
         self._store = store
         self._news = news
         self._backlog = Backlog(recent)
+        self._closed = False
         self._moved = asyncio.Event()
         self._behind = asyncio.Event()
 
@@ -71,6 +72,7 @@ class Feed:
 
     def close(self) -> None:
         """Forget the backlog; the last listener has left."""
+        self._closed = True
         self._backlog.clear()
 
     def note(self, head: Head) -> None:
@@ -117,10 +119,14 @@ class Feed:
         if self.ready.is_set():
             self.catch_up(head)
             return
-        self.head = self.newest = head
+        self.head = head
+        self.note(head)
         self.ready.set()
 
     def _append(self, changes: tuple[Change, ...]) -> None:
+        if self._closed:
+            # A page that was on its way when the last listener left.
+            return
         known = self.head.version + 1 - changes[0].version
         if known < 0:
             # Pruned before it was read. A stream that needs it finds the hole in the log.
@@ -152,7 +158,7 @@ class Feed:
         unknown = tuple(change for change in page if change.version > self.head.version)
         if unknown:
             self._append(unknown)
-        elif self.head.version < wanted == self.newest.version:
+        elif not page and self.head.version < wanted == self.newest.version:
             logger.warning("A version was announced that the log does not hold; the announcement was dropped.")
             self.newest = self.head
 

@@ -114,7 +114,8 @@ class Feeds:
 
     def _close(self, feed: Feed) -> None:
         del self._feeds[feed.school]
-        self._running.pop(feed.school).cancel()
+        if task := self._running.pop(feed.school, None):
+            task.cancel()
         feed.close()
         closed = self._closed
         self._closed = FeedsStatistics(
@@ -124,19 +125,27 @@ class Feeds:
     async def _tend(self, feed: Feed) -> None:
         loop = asyncio.get_running_loop()
         retry = _FIRST_RETRY
-        while True:
+        while self._is_wanted(feed):
             started = loop.time()
             try:
                 await feed.run()
             except* ServiceError as errors:
                 logger.warning("A feed can't read the store and will try again: %s", errors.exceptions[0])
             except* Exception:  # the owner of the task: it must neither die unseen nor take the others along
-                logger.exception("A feed failed and will be run again.")
+                if self._is_wanted(feed):
+                    logger.exception("A feed failed and will be run again.")
+            if not self._is_wanted(feed):
+                break
             self._failures += 1
             if loop.time() - started > _LONGEST_RETRY:
                 retry = _FIRST_RETRY
             await asyncio.sleep(retry * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
             retry = min(2 * retry, _LONGEST_RETRY)
+
+    def _is_wanted(self, feed: Feed) -> bool:
+        # A cancellation may arrive as something else: a task group prefers its tasks' errors, the
+        # broadcaster masks it. Whoever was let go must not go on all the same.
+        return self._running.get(feed.school) is asyncio.current_task()
 
     async def _compare_heads(self) -> None:
         while True:
@@ -149,11 +158,14 @@ class Feeds:
             except ServiceError as error:
                 logger.warning("The heads can't be compared with the store: %s", error)
                 continue
+            except Exception:  # no reason to take all feeds along
+                logger.exception("The heads can't be compared with the store.")
+                continue
             for school, head in heads.items():
                 if feed := self._feeds.get(school):
                     feed.catch_up(head)
 
     def _stop_all(self, comparison: asyncio.Task[None]) -> None:
         comparison.cancel()
-        for task in self._running.values():
-            task.cancel()
+        while self._running:
+            self._running.popitem()[1].cancel()

@@ -15,6 +15,7 @@ from typing import Self
 
 import orjson
 from broadcaster import Broadcast
+from broadcaster._base import Subscriber
 
 from graphql_api.devices.model import Change, Round, Status
 from graphql_api.moment import Moment
@@ -127,7 +128,9 @@ class News:
         what has arrived and is not read stays in memory.
         """
         channel = self._channel(school)
-        async with self._alone(channel), self._broadcast.subscribe(channel) as subscriber:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._alone(channel))
+            subscriber = await self._subscribe(stack, channel)
 
             async def announcements() -> AsyncIterator[Announcement]:
                 while True:
@@ -142,6 +145,14 @@ class News:
     def statistics(self) -> NewsStatistics:
         """A snapshot of the counters."""
         return replace(self._statistics, channels=len(self._channels), waiting=len(self._outbox))
+
+    async def _subscribe(self, stack: AsyncExitStack, channel: str) -> Subscriber:
+        try:
+            return await stack.enter_async_context(self._broadcast.subscribe(channel))
+        except KeyError as masked:
+            # The library, cleaning up, trips over what it had not yet set up, and hides what went
+            # wrong: the backend's error, or that this task was cancelled.
+            raise masked.__context__ or masked from None
 
     def _channel(self, school: str) -> str:
         # Hashed: PostgreSQL takes at most 63 bytes. The epoch keeps installations apart that

@@ -3,7 +3,7 @@
 from graphql_api.schema.context import RequestContext, SubscriptionContext
 from graphql_api.schema.documents import Operation
 from graphql_api.schema.execution import Executor, Result, encode_errors
-from graphql_api.schema.problems import FormattedError, OperationRefused, internal_error, request_error, service_error
+from graphql_api.schema.problems import FormattedError, OperationRefused, internal_error, request_error
 
 __all__ = [
     "Executor",
@@ -16,5 +16,4 @@ __all__ = [
     "encode_errors",
     "internal_error",
     "request_error",
-    "service_error",
 ]

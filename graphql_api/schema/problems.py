@@ -9,7 +9,14 @@ from graphql import GraphQLError
 
 from graphql_api.errors import ServiceError
 
-__all__ = ["FormattedError", "OperationRefused", "field_error", "internal_error", "request_error", "service_error"]
+__all__ = [
+    "FormattedError",
+    "OperationRefused",
+    "field_error",
+    "internal_error",
+    "request_error",
+    "validation_error",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +38,13 @@ def request_error(code: str, error: GraphQLError | str) -> dict[str, Any]:
     return {**formatted, "extensions": {"code": code}}
 
 
-def service_error(error: ServiceError) -> dict[str, Any]:
-    """An error of the service's own, outside of any field."""
-    return {"message": str(error), "extensions": error.extensions}
+def validation_error(error: GraphQLError) -> dict[str, Any]:
+    """An error of a document that does not fit the schema."""
+    if _cause(error) is None:
+        return request_error("GRAPHQL_VALIDATION_FAILED", error)
+    # Python's own words about a value it could not read.
+    located = {**_located(error), "message": "Expected a value that the argument's type can hold."}
+    return {**located, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
 
 
 def field_error(error: GraphQLError) -> dict[str, Any]:
@@ -43,9 +54,7 @@ def field_error(error: GraphQLError) -> dict[str, Any]:
     arguments, made by graphql-core from what the client sent) are BAD_USER_INPUT. All others are
     masked: the log has them, under the id that the client is told.
     """
-    cause: BaseException | None = error
-    while isinstance(cause, GraphQLError):
-        cause = cause.original_error
+    cause = _cause(error)
     if isinstance(cause, ServiceError):
         return {**_located(error), "message": str(cause), "extensions": cause.extensions}
     if cause is None:
@@ -61,6 +70,14 @@ def internal_error(error: BaseException) -> dict[str, Any]:
         "message": f"An internal error, which the service's log has under the id {error_id}.",
         "extensions": {"code": "INTERNAL"},
     }
+
+
+def _cause(error: GraphQLError) -> BaseException | None:
+    """What is behind an error, and behind that; None when it is nothing but GraphQL's."""
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return cause
 
 
 def _located(error: GraphQLError) -> dict[str, Any]:

@@ -4,7 +4,10 @@ A resolver opens its stream before it returns, so that errors come as errors of 
 delivers the results closes it (:class:`graphql_api.schema.context.SubscriptionContext`).
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
 
 import strawberry
 
@@ -16,6 +19,9 @@ from graphql_api.schema.query import wanted_devices
 __all__ = ["Subscription"]
 
 Info = strawberry.Info[SubscriptionContext, None]
+
+ItemT = TypeVar("ItemT")
+OutputT = TypeVar("OutputT")
 
 
 @strawberry.type
@@ -40,7 +46,7 @@ class Subscription:
             context.visibility, school_id, wanted_devices(device_ids, statuses), snapshot=snapshot
         )
         await context.start(stream)
-        return (DeviceStatusEvent.of(event) async for event in stream.items())
+        return _outputs(stream.items(), DeviceStatusEvent.of)
 
     @strawberry.subscription(
         description="State: the devices as they stand, kept up to date. What came between two updates is folded into "
@@ -57,7 +63,7 @@ class Subscription:
         context = info.context
         stream = context.service.watch_devices(context.visibility, school_id, wanted_devices(device_ids, statuses))
         await context.start(stream)
-        return (DeviceListUpdate.of(update) async for update in stream.items())
+        return _outputs(stream.items(), DeviceListUpdate.of)
 
     @strawberry.subscription(description="State: the counts, now and after every round that changes them.")
     async def status_summary(
@@ -67,4 +73,12 @@ class Subscription:
         context = info.context
         stream = context.service.watch_summary(context.visibility, school_id)
         await context.start(stream)
-        return (StatusSummary.of(stream.school, summary) async for summary in stream.items())
+        return _outputs(stream.items(), partial(StatusSummary.of, stream.school))
+
+
+async def _outputs(
+    items: AsyncGenerator[ItemT, None], output: Callable[[ItemT], OutputT]
+) -> AsyncGenerator[OutputT, None]:
+    async with aclosing(items):
+        async for item in items:
+            yield output(item)

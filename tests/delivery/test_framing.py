@@ -126,10 +126,3 @@ def test_multipart_parts_can_be_cut_anywhere():
 
     assert part.isascii()
     assert b"Gr\\u00f6\\u00dfe \\ud83d\\ude00" in part
-
-
-def test_transport_errors():
-    """An error of the transport has a null payload, and its errors beside it."""
-    body = multipart.OPENING + multipart.transport_error_part([{"message": "ä"}]) + multipart.CLOSING
-
-    assert read_parts(body) == ([{"payload": None, "errors": [{"message": "ä"}]}], True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Report, Status
 from graphql_api.devices.streams import EventStream
+from graphql_api.errors import Unavailable
 from tests.devices.scripted_news import ScriptedNews, announcement
 
 pytestmark = pytest.mark.anyio
@@ -192,6 +193,75 @@ async def test_the_last_listener_closes_the_feed(store):
         assert feeds.statistics().recent.rounds == 0
         while news.listening:  # noqa: ASYNC110 - the news are the test's own and have no event for it
             await asyncio.sleep(0)
+
+
+async def test_a_page_filled_by_reordered_news_is_not_the_end_of_the_log(store, monkeypatch):
+    """When news that come late hold the very page that is being read, the feed reads the next one."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), listening(feeds, store, 2_500) as seen:
+        rounds = [await flipper.record(500) for _ in range(5)]
+        changes = store.changes
+        reading = asyncio.Event()
+        let_go = asyncio.Event()
+
+        async def slowly(school, *, after, limit):
+            page = await changes(school, after=after, limit=limit)
+            reading.set()
+            await let_go.wait()
+            return page
+
+        monkeypatch.setattr(store, "changes", slowly)
+        news.say("s", announcement(rounds[-1], with_changes=False))
+        await reading.wait()
+        for each in rounds[:2]:
+            news.say("s", announcement(each))
+        async with feeds.join("s") as feed:
+            await feed.until(lambda feed: feed.head.version == 1_000)
+        let_go.set()
+        assert await seen == list(range(1, 2_501))
+
+
+async def test_a_failed_comparison_of_heads_takes_nothing_along(store, monkeypatch, caplog):
+    """Whatever the comparison of heads fails with, it is logged, tried again, and the feeds go on."""
+    flipper = Flipper(store)
+    async with opened(store, compare_interval=0.02) as (_, feeds), listening(feeds, store, 1) as seen:
+        heads = store.heads
+        failed = asyncio.Event()
+
+        async def broken(schools):
+            monkeypatch.setattr(store, "heads", heads)
+            failed.set()
+            raise RuntimeError("the disk is on fire")
+
+        monkeypatch.setattr(store, "heads", broken)
+        await failed.wait()
+        await flipper.record()
+        assert await seen == [1]
+    assert "can't be compared" in caplog.text
+
+
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_feed_that_was_let_go_while_failing_does_not_go_on(store, monkeypatch, ticks):
+    """However a cancellation and a failure of the store meet, the feed ends and the next one works."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds):
+        changes = store.changes
+        asked = asyncio.Event()
+
+        async def unavailable(*_arguments, **_options):
+            asked.set()
+            raise Unavailable("gone")
+
+        monkeypatch.setattr(store, "changes", unavailable)
+        async with feeds.join("s"):
+            news.say("s", announcement(await flipper.record(), with_changes=False))
+            await asked.wait()
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+        monkeypatch.setattr(store, "changes", changes)
+        async with listening(feeds, store, 1) as seen:
+            news.say("s", announcement(await flipper.record()))
+            assert await seen == [2]
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

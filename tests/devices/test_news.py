@@ -118,3 +118,34 @@ async def test_a_broken_backend_is_counted_and_survived(monkeypatch, caplog):
         news.announce(round_of("a", 2))
         assert (await anext(heard)).last == 2
         assert (news.statistics().failed, news.statistics().sent) == (1, 1)
+
+
+@pytest.mark.parametrize("failure", [None, ConnectionError("the broker is gone")])
+async def test_a_subscription_that_fails_or_is_cancelled_says_so(monkeypatch, failure):
+    """The library masks what happens while it subscribes; the listener gets the real thing, and the next one hears."""
+    async with News("memory://", epoch="e", outbox_limit=10) as news:
+        backend = news._broadcast._backend
+        subscribe = backend.subscribe
+        begun = asyncio.Event()
+
+        async def slow(channel):
+            begun.set()
+            if failure:
+                raise failure
+            await asyncio.Event().wait()
+
+        async def listen():
+            async with news.listen("a"):
+                pass
+
+        monkeypatch.setattr(backend, "subscribe", slow)
+        listening = asyncio.create_task(listen())
+        await begun.wait()
+        if failure is None:
+            listening.cancel()
+        with pytest.raises(ConnectionError if failure else asyncio.CancelledError):
+            await listening
+        monkeypatch.setattr(backend, "subscribe", subscribe)
+        async with news.listen("a") as heard:
+            news.announce(round_of("a", 1))
+            assert (await anext(heard)).last == 1

@@ -1,7 +1,7 @@
 """Which documents are accepted, which operation of them is run, and what is remembered."""
 
 import pytest
-from graphql import OperationType, build_schema
+from graphql import OperationType, build_schema, get_introspection_query
 
 from graphql_api.schema import OperationRefused, documents
 from graphql_api.schema.documents import Documents
@@ -148,12 +148,29 @@ def test_a_bounded_amount_of_text_is_remembered(small, parsed):
     assert parsed.count(long) == 2
 
 
+def aliases(name, selection, count=20):
+    return " ".join(f"{name}{number}:{selection}" for number in range(count))
+
+
+MULTIPLYING = (
+    "{" + aliases("a", "__schema{...A}") + "}"
+    "fragment A on __Schema{" + aliases("b", "types{...B}") + "}"
+    "fragment B on __Type{" + aliases("c", "name") + "}"
+)  # fmt: skip
+DOUBLING = "{...F0}" + "".join(
+    f"fragment F{number} on Query {{ a: viewer {{ id }} ...F{number + 1} ...F{number + 1} }}" for number in range(100)
+)
+
+
 @pytest.mark.parametrize(
     ("document", "code"),
     [
-        ("{" + "a " * 1_000_000 + "}", "GRAPHQL_PARSE_FAILED"),
+        ("{" + "a " * 30_000 + "}", "GRAPHQL_PARSE_FAILED"),
         ("{" + "viewer{id}" * 1_000 + "}", "LIMIT_EXCEEDED"),
         ("{ ...F } fragment F on Query {" + "viewer{id}" * 1_000 + "}", "LIMIT_EXCEEDED"),
+        ("#" * 300_000 + "\n{ viewer { id } }", "LIMIT_EXCEEDED"),
+        (MULTIPLYING, "LIMIT_EXCEEDED"),
+        (DOUBLING, "LIMIT_EXCEEDED"),
     ],
 )
 def test_a_document_that_would_take_long_to_read_is_refused(executor, document, code):
@@ -167,3 +184,19 @@ def test_a_round_of_a_thousand_reports_may_be_written_into_the_document(executor
     """The limits leave room for the largest round without variables."""
     reports = ",".join(f'{{deviceId: "board-{number}", status: ONLINE}}' for number in range(1_000))
     executor.prepare(f"mutation {{ publishDeviceStatuses(inputs: [{reports}]) {{ changed }} }}", None)
+
+
+def test_the_usual_introspection_is_no_large_document(executor):
+    """What GraphiQL asks for is within the limits."""
+    executor.prepare(
+        get_introspection_query(descriptions=True, specified_by_url=True, input_value_deprecation=True), None
+    )
+
+
+def test_a_number_that_python_can_not_read_is_told_without_its_words(executor):
+    """An integer of 5,000 digits is refused with a sentence of ours."""
+    with pytest.raises(OperationRefused) as refused:
+        executor.prepare("{ devices(first: " + "9" * 5_000 + ") { totalCount } }", None)
+    (error,) = refused.value.errors
+    assert "digits" not in error["message"]
+    assert len(error["message"]) < 100

@@ -180,6 +180,14 @@ async def test_a_repeated_round_is_unchanged(server):
     assert (older["changed"], older["stale"]) == (0, 1)
 
 
+async def test_a_huge_list_is_refused_before_it_is_read(server):
+    """A list of 20,000 reports is refused at once, with LIMIT_EXCEEDED."""
+    inputs = [{"deviceId": str(number), "status": "ONLINE"} for number in range(20_000)]
+    with pytest.raises(GraphQLError) as refused:
+        await post(server, PUBLISH, server.token(), inputs=inputs)
+    assert refused.value.code == "LIMIT_EXCEEDED"
+
+
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 

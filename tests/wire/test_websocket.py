@@ -1,5 +1,6 @@
 """graphql-transport-ws over a real socket."""
 
+import asyncio
 import json
 
 import pytest
@@ -264,6 +265,28 @@ async def test_checkpoints_come_with_the_keep_alive_where_they_moved(settings, s
                 pass
             assert payload == {"cursors": {operation_id: published["cursor"]}}
             assert await socket.receive("ping") == {"type": "ping"}
+
+
+async def test_no_ping_comes_before_the_ack(settings, secret, monkeypatch):
+    """However short the keep-alive is, the first message a client gets is connection_ack."""
+    from graphql_api.delivery.websocket import GraphQLSocket
+    from tests.wire.conftest import serve
+
+    asked = asyncio.Semaphore(0)
+    keep_alive_text = GraphQLSocket.keep_alive_text
+
+    def asking(socket):
+        asked.release()
+        return keep_alive_text(socket)
+
+    monkeypatch.setattr(GraphQLSocket, "keep_alive_text", asking)
+    hasty = settings.model_copy(update={"keep_alive": 0.01})
+    async with serve(hasty, secret) as server, Socket.open(server) as socket:
+        for _ in range(3):
+            await asked.acquire()
+        await socket.send(type="connection_init", payload={"token": server.token()})
+        await socket.receive("connection_ack")
+        await socket.receive("ping")
 
 
 @pytest.mark.parametrize(

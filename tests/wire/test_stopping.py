@@ -1,0 +1,100 @@
+"""Stopping, and clients that do not let go."""
+
+import asyncio
+import json
+import socket as sockets
+
+import pytest
+
+from graphql_api.delivery.open_streams import OpenStreams
+from tests.wire.clients import EVENTS, PUBLISH, Socket, post
+from tests.wire.conftest import serve
+
+pytestmark = pytest.mark.anyio
+
+
+def stalled(server, request: bytes) -> sockets.socket:
+    """A client that sends a request and never reads: its receive buffer is as small as can be."""
+    client = sockets.socket()
+    client.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 1)
+    client.connect(("127.0.0.1", server.port))
+    client.sendall(request)
+    return client
+
+
+def sse_request(server, token) -> bytes:
+    body = json.dumps({"query": EVENTS}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def flood(server, rounds: int) -> None:
+    """Publish more than the buffers between a server and a client that does not read can hold."""
+    token = server.token()
+    for number in range(rounds):
+        status = "ONLINE" if number % 2 else "OFFLINE"
+        inputs = [{"deviceId": f"{device:0120}", "status": status} for device in range(1_000)]
+        await post(server, PUBLISH, token, inputs=inputs)
+
+
+async def test_a_stalled_stream_is_let_go_when_its_token_expires(server):
+    """An event stream whose client does not read is over soon after its token expires."""
+    client = stalled(server, sse_request(server, server.token(ttl=4)))
+    await server.until(lambda services: services.statistics().feeds.listeners == 1)
+    await flood(server, 12)
+    await server.until(lambda services: services.statistics().feeds.listeners == 0)
+    await server.until(lambda services: services.statistics().delivery.event_streams == 0)
+    client.close()
+
+
+async def test_a_stalled_socket_is_let_go_when_its_token_expires(server):
+    """A WebSocket whose client does not read is over soon after its token expires."""
+    async with Socket.open(server, server.token(ttl=3), max_queue=1) as socket:
+        await socket.subscribe(EVENTS)
+        socket.connection.transport.pause_reading()
+        await flood(server, 12)
+        await server.until(lambda services: services.statistics().delivery.graphql_sockets == 0)
+        socket.connection.transport.abort()
+
+
+async def test_a_server_stops_with_clients_that_do_not_let_go(settings, secret):
+    """Sockets, a stream, a stalled stream and half a request: the server stops in time all the same."""
+    async with serve(settings, secret) as server:
+        token = server.token()
+        clients = [
+            stalled(server, sse_request(server, token)),
+            stalled(server, b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"),
+        ]
+        async with Socket.open(server, token) as socket:
+            await socket.subscribe(EVENTS)
+            await server.until(lambda services: services.statistics().feeds.listeners == 2)
+            server.stop()
+            assert (await socket.closed())[0] == 1012
+    for client in clients:
+        client.close()
+
+
+async def test_ending_streams_that_are_ending_already_is_no_error():
+    """A stream whose time has just run out, and which is still unwinding, does not keep the others from ending."""
+    streams = OpenStreams()
+    unwinding = asyncio.Event()
+    let_go = asyncio.Event()
+
+    async def slow_to_end():
+        async with streams.limited(0):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                unwinding.set()
+                await let_go.wait()
+
+    async def open_ended():
+        async with streams.limited(None):
+            await asyncio.Event().wait()
+
+    ending = [asyncio.create_task(slow_to_end()), asyncio.create_task(open_ended())]
+    await unwinding.wait()
+    streams.end_all()
+    let_go.set()
+    results = await asyncio.gather(*ending, return_exceptions=True)
+    assert [type(result) for result in results] == [TimeoutError, TimeoutError]
