@@ -85,7 +85,7 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
                 recent_limit=settings.recent_changes_limit,
             )
         )
-        devices = DeviceService(store=store, news=news, feeds=feeds)
+        devices = DeviceService(store=store, news=news, feeds=feeds, max_replay=settings.max_replay)
         stack.push_async_callback(devices.finish)
         delivery = Delivery(
             executor=Executor(),

@@ -162,6 +162,11 @@ class Settings(BaseSettings):
         default=64 * 1024 * 1024,
         description="Bytes of recent changes that a process keeps in memory, for subscribers that catch up (64 MiB).",
     )
+    max_replay: Annotated[int, values.whole_number("changes")] = Field(
+        default=10_000,
+        description="Changes that a subscriber of events who comes back is sent one by one; who has missed more is"
+        " sent a snapshot.",
+    )
     outbox_limit: Annotated[int, values.whole_number("rounds")] = Field(
         default=10_000,
         description="Rounds of reports that may wait to be broadcast; beyond, new ones are read from the log instead.",

@@ -15,8 +15,10 @@ from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.negotiation import MediaType, choose, status_for
 from graphql_api.delivery.outgoing import Send
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
+from graphql_api.delivery.resume import resume_point
 from graphql_api.delivery.session import Gone, Receive, Scope, header
 from graphql_api.delivery.streaming import STREAMED, refuse_stream, serve_stream
+from graphql_api.devices.cursor import further
 from graphql_api.schema import (
     FormattedError,
     Operation,
@@ -73,7 +75,16 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
     else:
         if asked.media_type in STREAMED:
             await serve_stream(
-                receive, send, delivery, asked.operation, asked.request.variables, asked.media_type, asked.caller
+                receive,
+                send,
+                delivery,
+                asked.operation,
+                asked.request.variables,
+                asked.media_type,
+                asked.caller,
+                further(
+                    header(scope, b"last-event-id") or None, resume_point(asked.request.extensions.get("resumeFrom"))
+                ),
             )
             return
         answer = await _answer(asked, delivery)

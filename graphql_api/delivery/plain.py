@@ -39,8 +39,9 @@ class PlainSocket(Session):
 
     async def converse(self) -> None:
         """Let the client in, send it every change, and answer its pings."""
-        stream = self._watch()
-        self.start(self._deliver(stream))
+        parameters = parse_qs(self.scope["query_string"].decode("latin-1"))
+        stream = self._watch(parameters)
+        self.start(self._deliver(stream, parameters.get("resume_from", [None])[0]))
         while True:
             await self.room()
             if _is_ping(await self.receive()):
@@ -54,8 +55,7 @@ class PlainSocket(Session):
         """Browsers show scripts the close code, but people rather read a message."""
         return _encode({"type": "error", "message": closing.reason})
 
-    def _watch(self) -> EventStream:
-        parameters = parse_qs(self.scope["query_string"].decode("latin-1"))
+    def _watch(self, parameters: dict[str, list[str]]) -> EventStream:
         try:
             token = token_from_header(header(self.scope, b"authorization"))
         except TokenRefused as refusal:
@@ -74,9 +74,9 @@ class PlainSocket(Session):
             # The domain's sentences call the argument by its GraphQL name.
             raise CloseSocket(CloseCode.BAD_REQUEST, str(error).replace("schoolId", "school_id")) from error
 
-    async def _deliver(self, stream: EventStream) -> None:
+    async def _deliver(self, stream: EventStream, resume_from: str | None) -> None:
         try:
-            await stream.open()
+            await stream.open(resume_from)
             self.write(
                 _encode(
                     {

@@ -80,13 +80,14 @@ async def serve_stream(
     variables: Mapping[str, Any],
     media_type: MediaType,
     caller: Principal | None,
+    resume_from: str | None,
 ) -> None:
     """Answer with a stream of results until it ends, the client goes, or the token expires.
 
     A body that ends for expiry or with the server ends without its closing mark, so that clients come back.
     """
     framing, served = _FRAMINGS[media_type]
-    body = _Body(send, framing, delivery, caller)
+    body = _Body(send, framing, delivery, caller, resume_from)
     with delivery.census.counting(served):
         await _start(send, framing, media_type)
         left = delivery.seconds_left(caller) if caller else None
@@ -143,7 +144,10 @@ async def _watch_for_disconnect(receive: Receive) -> None:
 class _Body:
     """The body of one streamed answer; one writer at a time."""
 
-    def __init__(self, send: Send, framing: _Framing, delivery: Delivery, caller: Principal | None) -> None:
+    def __init__(
+        self, send: Send, framing: _Framing, delivery: Delivery, caller: Principal | None, resume_from: str | None
+    ) -> None:
+        self._resume_from = resume_from
         self._send = send
         self._framing = framing
         self._delivery = delivery
@@ -190,7 +194,9 @@ class _Body:
 
     async def _subscribe(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         visibility = self._caller.visibility if self._caller else None
-        context = SubscriptionContext(self._delivery.service, visibility, on_live=lambda _cursor: self._live.set())
+        context = SubscriptionContext(
+            self._delivery.service, visibility, on_live=self._live.set, resume_from=self._resume_from
+        )
         self._context = context
         try:
             async with aclosing(self._delivery.executor.subscribe(operation, variables, context)) as results:

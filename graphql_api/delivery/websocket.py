@@ -15,7 +15,9 @@ from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.outgoing import Send
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
+from graphql_api.delivery.resume import resume_point, resume_points
 from graphql_api.delivery.session import CloseSocket, Receive, Scope, Session, header
+from graphql_api.devices.cursor import further
 from graphql_api.moment import format_moment
 from graphql_api.schema import Operation, OperationRefused, RequestContext, SubscriptionContext, internal_error
 
@@ -47,6 +49,9 @@ class GraphQLSocket(Session):
         super().__init__(scope, receive, send, delivery)
         self._protocol = ServerConnection()
         self._running: dict[Subscribe, _Running] = {}
+        # From the connection_init, for the first subscribe with that id: a component that
+        # subscribes later on the same socket starts afresh.
+        self._resume_from: dict[str, str] = {}
 
     async def converse(self) -> None:
         """Take one message after the other; each operation runs in a task of its own."""
@@ -93,6 +98,7 @@ class GraphQLSocket(Session):
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
         principal = self.admit(token)
+        self._resume_from = resume_points((message.payload or {}).get("resumeFrom"))
         self.write(
             self._protocol.acknowledge(
                 {
@@ -135,7 +141,12 @@ class GraphQLSocket(Session):
 
     async def _subscribe(self, message: Subscribe, operation: Operation, principal: Principal) -> None:
         context = SubscriptionContext(
-            self.delivery.service, principal.visibility, on_live=lambda cursor: self._tell_live(message, cursor)
+            self.delivery.service,
+            principal.visibility,
+            on_live=lambda: self._tell_live(message),
+            resume_from=further(
+                self._resume_from.pop(message.id, None), resume_point(message.request.extensions.get("resumeFrom"))
+            ),
         )
         running = self._running[message]
         running.context = context
@@ -150,7 +161,8 @@ class GraphQLSocket(Session):
         finally:
             await context.close()
 
-    def _tell_live(self, message: Subscribe, cursor: str) -> None:
-        if running := self._running.get(message):
+    def _tell_live(self, message: Subscribe) -> None:
+        running = self._running.get(message)
+        if running and running.context and (cursor := running.context.checkpoint):
             running.told = cursor
-        self.write(ping({"cursors": {message.id: cursor}}))
+            self.write(ping({"cursors": {message.id: cursor}}))

@@ -5,12 +5,16 @@ import binascii
 from dataclasses import dataclass
 from typing import Self
 
+from graphql_api.devices.model import Position
 from graphql_api.moment import Moment
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "further"]
 
 # Four numbers and names of at most 128 characters (four bytes each) in base64.
 _LONGEST = 1_024
+
+# What a database's integer holds.
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,45 @@ class Cursor:
                 raise ValueError(text[:20])  # noqa: TRY301 - one way out for all that is no cursor
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             epoch, version, timestamp, school = base64.b64decode(padded, b"-_", validate=True).decode().split(".", 3)
-            cursor = cls(epoch, school, int(version, 16), Moment(int(timestamp, 16)))
+            cursor = cls(epoch, school, _number(version), Moment(_number(timestamp)))
         except (ValueError, binascii.Error):
             raise ValueError("expected a cursor that this service gave out") from None
         if cursor.encode() != text:
             raise ValueError("expected a cursor that this service gave out")
         return cursor
+
+    def is_held(self, position: Position, *, epoch: str, school: str) -> bool:
+        """Whether the log can go on from here: it is this school's log, and the version is in it as it was.
+
+        A cursor is checked, not believed: a restored backup, another database, a pruned or a
+        made-up version, all of them are noticed.
+        """
+        if (self.epoch, self.school) != (epoch, school):
+            return False
+        if self.version == 0:
+            # Before the first change: no version to compare, but nothing may have been pruned.
+            return self.timestamp == 0 and position.floor == 1
+        return position.floor <= self.version <= position.head and position.timestamp == self.timestamp
+
+
+def further(*texts: str | None) -> str | None:
+    """The cursor that is further on, of those that can be told: clients send stale ones on retries.
+
+    None only if there is none at all; a text that is no cursor counts least.
+    """
+    given = [text for text in texts if text is not None]
+    return max(given, key=_version, default=None)
+
+
+def _number(text: str) -> int:
+    number = int(text, 16)
+    if not 0 <= number <= _LARGEST:
+        raise ValueError(text)
+    return number
+
+
+def _version(text: str) -> int:
+    try:
+        return Cursor.decode(text).version
+    except ValueError:
+        return -1

@@ -14,6 +14,7 @@ __all__ = [
     "DevicePage",
     "Head",
     "HistoryPage",
+    "Position",
     "Recorded",
     "Rejected",
     "Report",
@@ -158,6 +159,17 @@ class Snapshot:
 
     head: Head
     devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a school's log knows of one version: where it ends and begins, and the version's timestamp."""
+
+    head: int
+    floor: int
+    """The lowest version that is still held."""
+    timestamp: Moment | None
+    """None where the log does not hold the version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from graphql_api.devices.model import (
     DevicePage,
     Head,
     HistoryPage,
+    Position,
     Snapshot,
     Status,
     Summary,
@@ -23,6 +24,7 @@ from graphql_api.moment import Moment
 
 __all__ = [
     "changes",
+    "devices_above",
     "devices_by_id",
     "epoch",
     "head_of",
@@ -30,6 +32,7 @@ __all__ = [
     "history",
     "one_device",
     "page",
+    "position",
     "schools",
     "snapshot",
     "summaries",
@@ -74,6 +77,25 @@ _SUMMARIES = (
     .select_from(_DEVICES_OF_SCHOOL)
     .where(listed(school.c.school_id, "schools"))
     .group_by(school.c.school_id, *_HEAD, device.c.status)
+)
+_POSITION = (
+    select(school.c.head, school.c.floor, change.c.timestamp)
+    .select_from(
+        school.outerjoin(
+            change, and_(change.c.school_id == school.c.school_id, change.c.version == bindparam("version"))
+        )
+    )
+    .where(_this_school)
+)
+_DEVICES_ABOVE = (
+    select(*_HEAD, *_DEVICE)
+    .select_from(
+        school.outerjoin(
+            device, and_(device.c.school_id == school.c.school_id, device.c.version > bindparam("version"))
+        )
+    )
+    .where(_this_school)
+    .order_by(device.c.device_id)
 )
 _CHANGES = (
     select(*_CHANGE)
@@ -136,6 +158,21 @@ def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> Sn
         head_of(rows[0][:3]) if rows else Head(),
         tuple(_device(row[3:]) for row in rows if row[3] is not None),
     )
+
+
+def devices_above(connection: Connection, school_id: str, version: int) -> Snapshot:
+    """Head and the devices that changed after a version, retired or not, in one statement."""
+    rows = connection.execute(_DEVICES_ABOVE, {"school": school_id, "version": version}).all()
+    return Snapshot(
+        head_of(rows[0][:3]) if rows else Head(),
+        tuple(_device(row[3:]) for row in rows if row[3] is not None),
+    )
+
+
+def position(connection: Connection, school_id: str, version: int) -> Position:
+    """What the log knows of a version, in one statement."""
+    row = connection.execute(_POSITION, {"school": school_id, "version": version}).first()
+    return Position(*row) if row else Position(0, 1, None)
 
 
 def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first: int, after: str | None) -> DevicePage:

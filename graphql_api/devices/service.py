@@ -49,7 +49,8 @@ T = TypeVar("T", Recorded, Administered)
 class DeviceService:
     """The domain's front door. Errors that may leave: those of :mod:`graphql_api.errors`."""
 
-    def __init__(self, *, store: Store, news: News, feeds: Feeds) -> None:
+    def __init__(self, *, store: Store, news: News, feeds: Feeds, max_replay: int = 10_000) -> None:
+        self._max_replay = max_replay
         self._store = store
         self._news = news
         self._feeds = feeds
@@ -158,7 +159,9 @@ class DeviceService:
     ) -> EventStream:
         """Every change of the school that passes the filter."""
         school = self._readable(visibility, school_id)
-        return EventStream(school, wanted, snapshot=snapshot, feeds=self._feeds, store=self._store)
+        return EventStream(
+            school, wanted, snapshot=snapshot, max_replay=self._max_replay, feeds=self._feeds, store=self._store
+        )
 
     def watch_devices(self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter) -> DeviceListStream:
         """The school's list of devices that match the filter, kept up to date."""

@@ -17,6 +17,7 @@ from graphql_api.devices.model import (
     DevicePage,
     Head,
     HistoryPage,
+    Position,
     Recorded,
     Rejected,
     Report,
@@ -188,6 +189,14 @@ class Store:
         The first one's version is greater than ``after + 1`` where the log no longer reaches back.
         """
         return await self._database.read(partial(queries.changes, school_id=school, after=after, limit=limit))
+
+    async def position(self, school: str, version: int) -> Position:
+        """What the log knows of a version: one moment."""
+        return await self._database.read(partial(queries.position, school_id=school, version=version))
+
+    async def devices_above(self, school: str, version: int) -> Snapshot:
+        """The devices whose last change came after a version, retired ones too, and the head: one moment."""
+        return await self._database.read(partial(queries.devices_above, school_id=school, version=version))
 
     async def device(self, school: str, device_id: str) -> Device | None:
         """The device as it stands, retired or not; None if it was never reported."""

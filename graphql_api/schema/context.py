@@ -70,8 +70,10 @@ class SubscriptionContext:
 
     service: DeviceService
     caller_visibility: Visibility | None
-    on_live: Callable[[str], None] = lambda _cursor: None
-    """Called with the cursor from which the subscription is live, when that is before its first result."""
+    on_live: Callable[[], None] | None = None
+    """Called once, when there is nothing more to send for now; :attr:`checkpoint` is then set."""
+    resume_from: str | None = None
+    """The cursor after which to go on."""
     stream: Stream[Any] | None = None
     operation: Operation | None = None
     """As in :class:`RequestContext`."""
@@ -100,9 +102,7 @@ class SubscriptionContext:
     async def start(self, stream: Stream[Any]) -> None:
         """Open the stream that the resolver has chosen; :meth:`close` closes it, whatever happens."""
         self.stream = stream
-        await stream.open()
-        if cursor := stream.cursor:
-            self.on_live(cursor)
+        await stream.open(self.resume_from, self.on_live)
 
     async def close(self) -> None:
         """Leave the school's feed. Call it when no more results are wanted, in any case."""

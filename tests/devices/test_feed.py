@@ -47,7 +47,7 @@ class Flipper:
 
 async def versions(feeds, store, count, *, begun=None, school="s"):
     """The versions of the first events of a new listener."""
-    stream = EventStream(school, ALL, feeds=feeds, store=store)
+    stream = EventStream(school, ALL, max_replay=10_000, feeds=feeds, store=store)
     try:
         await stream.open()
         if begun:
@@ -156,7 +156,7 @@ async def test_a_slow_listener_reads_the_log_when_memory_has_forgotten(store):
     """A listener behind what memory holds gets the rest from the log, in order."""
     flipper = Flipper(store)
     async with opened(store, recent_limit=2_000) as (news, feeds):
-        stream = EventStream("s", ALL, feeds=feeds, store=store)
+        stream = EventStream("s", ALL, max_replay=10_000, feeds=feeds, store=store)
         await stream.open()
         async with contextlib.aclosing(stream.items()) as events:
             for _ in range(20):

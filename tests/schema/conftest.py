@@ -65,7 +65,7 @@ class Caller:
     async def watch(self, query: str, **variables: Any) -> AsyncIterator["Watched"]:
         visibility = self.principal.visibility if self.principal else None
         live = asyncio.Event()
-        context = SubscriptionContext(self.services.devices, visibility, on_live=lambda _cursor: live.set())
+        context = SubscriptionContext(self.services.devices, visibility, on_live=live.set)
         results = self.executor.subscribe(self.executor.prepare(query, None), variables, context)
         try:
             async with aclosing(results):

@@ -83,7 +83,9 @@ class Socket:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, server, token: str | None = None, **options: Any) -> AsyncIterator[Self]:
+    async def open(
+        cls, server, token: str | None = None, *, resume_from: Any = None, **options: Any
+    ) -> AsyncIterator[Self]:
         """Connect, and with a token initialise."""
         options.setdefault("subprotocols", ["graphql-transport-ws"])
         # A failed test leaves messages unread, behind which no close frame would be seen.
@@ -91,7 +93,10 @@ class Socket:
         async with connect(options.pop("url", server.ws), **options) as connection:
             socket = cls(connection)
             if token is not None:
-                await socket.send(type="connection_init", payload={"authorization": f"Bearer {token}"})
+                payload = {"authorization": f"Bearer {token}"}
+                if resume_from is not None:
+                    payload["resumeFrom"] = resume_from
+                await socket.send(type="connection_init", payload=payload)
                 socket.ack = await socket.receive("connection_ack")
             yield socket
 
@@ -99,15 +104,20 @@ class Socket:
         await self.connection.send(json.dumps(message))
 
     async def receive(self, expected: str | None = None) -> dict[str, Any]:
-        """The very next message, which must be of the expected type."""
+        """The very next message but for pings, which must be of the expected type."""
         message = json.loads(await self.connection.recv())
+        while message["type"] == "ping" != expected:
+            message = json.loads(await self.connection.recv())
         assert expected is None or message["type"] == expected, message
         return message
 
-    async def subscribe(self, query: str, *, live: bool = True, **variables: Any) -> str:
+    async def subscribe(self, query: str, *, live: bool = True, resume_from: Any = None, **variables: Any) -> str:
         """Subscribe; with ``live``, wait for the checkpoint that says that it is."""
         operation_id = next(self._ids)
-        await self.send(id=operation_id, type="subscribe", payload={"query": query, "variables": variables})
+        payload = {"query": query, "variables": variables}
+        if resume_from is not None:
+            payload["extensions"] = {"resumeFrom": resume_from}
+        await self.send(id=operation_id, type="subscribe", payload=payload)
         if live:
             ping = await self.receive("ping")
             assert list(ping["payload"]["cursors"]) == [operation_id]
@@ -152,11 +162,13 @@ class Stream:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, server, query: str, token: str | None, accept: str, separator: str, **variables: Any
+        cls, server, query: str, token: str | None, accept: str, separator: str, last_event_id=None, **variables: Any
     ) -> AsyncIterator[Self]:
         headers = {"accept": accept}
         if token:
             headers["authorization"] = f"Bearer {token}"
+        if last_event_id:
+            headers["last-event-id"] = last_event_id
         body = {"query": query, "variables": variables}
         async with (
             http_client() as client,

@@ -33,34 +33,53 @@ class Event:
 class EventStream(Stream[Event]):
     """Every change that passes the filter, each once, in order.
 
-    With ``snapshot``, each listed device as it stands comes first. The same comes in between, for all
-    devices whose ids are wanted, when the log was pruned before this stream had read it.
+    With ``snapshot``, each listed device as it stands comes first. The same comes for all devices
+    whose ids are wanted, retired ones too, to one who is not recovered: whose cursor the log can't go on
+    from, who is more than ``max_replay`` changes behind it, or whose next change was pruned.
     """
 
     def __init__(
-        self, school: str, wanted: DeviceFilter, *, snapshot: bool = False, feeds: Feeds, store: Store
+        self,
+        school: str,
+        wanted: DeviceFilter,
+        *,
+        snapshot: bool = False,
+        max_replay: int,
+        feeds: Feeds,
+        store: Store,
     ) -> None:
         super().__init__(school, feeds=feeds, store=store)
         self._wanted = wanted
-        self._snapshot = snapshot
+        self._max_replay = max_replay
+        # Which devices to tell the state of before the changes go on.
+        self._behind = wanted if snapshot else None
 
     def _begin(self) -> None:
-        if not self._snapshot:
+        if self._behind is None:
             self._move(self._feed.newest)
+
+    def _resume(self, place: Head | None) -> None:
+        if place is None:
+            self._behind = _everything(self._wanted)
+        else:
+            self._behind = None
+            self._move(place)
+
+    def _is_near(self, changes: int) -> bool:
+        return changes <= self._max_replay
 
     async def items(self) -> AsyncGenerator[Event, None]:
         """The events."""
-        behind: DeviceFilter | None = self._wanted if self._snapshot else None
         while True:
-            if behind is not None:
-                head, devices = await self._devices(behind)
+            if self._behind is not None:
+                head, devices = await self._devices(self._behind)
                 for device in devices[:-1]:
                     yield Event(EventKind.SNAPSHOT, device, None, None)
                 self._move(head)
                 for device in devices[-1:]:
                     yield Event(EventKind.SNAPSHOT, device, None, self.cursor)
             changes = await self._further()
-            behind = _everything(self._wanted) if changes is None else None
+            self._behind = _everything(self._wanted) if changes is None else None
             for change in changes or ():
                 self._move(Head(change.version, change.timestamp))
                 if self._wanted.passes(change):

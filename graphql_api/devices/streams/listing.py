@@ -36,20 +36,37 @@ class DeviceListStream(Stream[DeviceListUpdate]):
     def __init__(self, school: str, wanted: DeviceFilter, *, feeds: Feeds, store: Store) -> None:
         super().__init__(school, feeds=feeds, store=store)
         self._wanted = wanted
+        self._recovered = False
+
+    def _resume(self, place: Head | None) -> None:
+        if place is not None:
+            self._recovered = True
+            self._move(place)
 
     async def items(self) -> AsyncGenerator[DeviceListUpdate, None]:
         """The updates."""
-        changes: list[Change] | None = None
+        head, updates = await (self._since() if self._recovered else self._whole())
         while True:
-            if changes is None:
-                head, updates = await self._whole()
-            else:
-                head, updates = Head(changes[-1].version, changes[-1].timestamp), self._difference(changes)
             for update in updates:
                 self._move(head, resumable=update.complete)
                 yield update
             self._move(head)
-            changes = await self._further()
+            changes = await self._remembered()
+            if changes is None:
+                head, updates = await self._since()
+            else:
+                head, updates = Head(changes[-1].version, changes[-1].timestamp), self._difference(changes)
+
+    async def _since(self) -> tuple[Head, list[DeviceListUpdate]]:
+        """What differs since this place, from the devices alone: how they came there is of no matter."""
+        version = self._head.version
+        changed = await self._ask(lambda: self._store.devices_above(self.school, version))
+        lists = self._wanted.lists
+        # Whether one that is not listed now was listed then is not known: removing what is not there does no harm.
+        return changed.head, self._update(
+            [device for device in changed.devices if lists(device.device_id, device.status)],
+            [device.device_id for device in changed.devices if not lists(device.device_id, device.status)],
+        )
 
     async def _whole(self) -> tuple[Head, list[DeviceListUpdate]]:
         snapshot = await self._ask(lambda: self._store.snapshot(self.school, self._wanted))
@@ -66,6 +83,9 @@ class DeviceListStream(Stream[DeviceListUpdate]):
         removed = [
             key for key, status in before.items() if status and lists(key, status) and not lists(key, after[key].status)
         ]
+        return self._update(changed, removed)
+
+    def _update(self, changed: Sequence[Device], removed: Sequence[str]) -> list[DeviceListUpdate]:
         return self._in_parts(changed, removed, reset=False) if changed or removed else []
 
     def _in_parts(self, changed: Sequence[Device], removed: Sequence[str], *, reset: bool) -> list[DeviceListUpdate]:

@@ -45,6 +45,7 @@ class Stream(ABC, Generic[ItemT]):
         self._head = Head()
         self._resumable = False
         self._settled = False
+        self._on_live: Callable[[], None] | None = None
         self._stack = AsyncExitStack()
 
     @property
@@ -60,13 +61,23 @@ class Stream(ABC, Generic[ItemT]):
         """
         return self.cursor if self._settled else None
 
-    async def open(self) -> None:
+    async def open(self, resume_from: str | None = None, on_live: Callable[[], None] | None = None) -> None:
         """Join the school's feed: whatever is recorded from now on will come.
 
         Waits while the store can't be reached.
+
+        Args:
+            resume_from: the cursor after which to go on. One that the log can't go on from is no
+                error: the subscriber is not recovered, and told how things stand instead.
+            on_live: called once, when there is nothing more to hand out for now; ``cursor`` is
+                then where the stream stands.
         """
+        self._on_live = on_live
         self._feed: Feed = await self._stack.enter_async_context(self._feeds.join(self.school))
-        self._begin()
+        if resume_from is None:
+            self._begin()
+        else:
+            self._resume(await self._recover(resume_from))
         self._settled = self._resumable
 
     async def close(self) -> None:
@@ -78,7 +89,25 @@ class Stream(ABC, Generic[ItemT]):
         """The items, in order, without end."""
 
     def _begin(self) -> None:
-        """Take the place that an opened stream has before its first item, if it has one."""
+        """Take the place that a new stream has before its first item, if it has one."""
+
+    @abstractmethod
+    def _resume(self, place: Head | None) -> None:
+        """Go on after this place, or, with None, as one who is not recovered."""
+
+    async def _recover(self, text: str) -> Head | None:
+        try:
+            cursor = Cursor.decode(text)
+        except ValueError:
+            return None
+        position = await self._ask(lambda: self._store.position(self.school, cursor.version))
+        if not cursor.is_held(position, epoch=self._store.epoch, school=self.school):
+            return None
+        return Head(cursor.version, cursor.timestamp) if self._is_near(position.head - cursor.version) else None
+
+    def _is_near(self, changes: int) -> bool:  # noqa: ARG002 - for those streams that hand out every one
+        """Whether so many changes can be made good."""
+        return True
 
     def _move(self, head: Head, *, resumable: bool = True) -> None:
         """Stand after this version; not resumable while a part of what leads there is still to come."""
@@ -89,15 +118,25 @@ class Stream(ABC, Generic[ItemT]):
     async def _until(self, condition: Callable[[Feed], bool]) -> None:
         """Wait for the feed; whoever makes the stream wait for more has taken what was handed out."""
         self._settled = self._resumable
+        if self._on_live and not condition(self._feed):
+            on_live, self._on_live = self._on_live, None
+            on_live()
         await self._feed.until(condition)
 
-    async def _further(self) -> list[Change] | None:
-        """The next changes after this place; None when the log no longer holds the very next one."""
+    async def _remembered(self) -> list[Change] | None:
+        """All changes after this place, once there are some; None when memory no longer holds them all."""
         version = self._head.version
         await self._until(lambda feed: feed.head.version > version)
         rounds = self._feed.after(version)
-        if rounds is not None:
-            return [change for news in rounds for change in news.changes if change.version > version]
+        if rounds is None:
+            return None
+        return [change for news in rounds for change in news.changes if change.version > version]
+
+    async def _further(self) -> list[Change] | None:
+        """The next changes after this place; None when the log no longer holds the very next one."""
+        if (changes := await self._remembered()) is not None:
+            return changes
+        version = self._head.version
         page = await self._ask(lambda: self._store.changes(self.school, after=version, limit=_PAGE))
         return page if page and page[0].version == version + 1 else None
 

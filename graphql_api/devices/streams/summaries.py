@@ -20,6 +20,9 @@ class SummaryStream(Stream[Summary]):
     Also whenever the health checker's last report is ten seconds newer than the one last shown.
     """
 
+    def _resume(self, place: Head | None) -> None:
+        """The counts as they stand are all that differs, wherever one comes from."""
+
     async def items(self) -> AsyncGenerator[Summary, None]:
         """The summaries."""
         current = shown = await self._read()
@@ -44,7 +47,7 @@ class SummaryStream(Stream[Summary]):
         await self._until(moved)
         counts = Counter(current.counts)
         if self._feed.head.version > version:
-            changes = await self._further()
+            changes = await self._remembered()
             if changes is None:
                 return await self._read()
             self._move(Head(changes[-1].version, changes[-1].timestamp))
