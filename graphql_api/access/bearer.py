@@ -35,13 +35,14 @@ def token_from_payload(payload: Mapping[str, Any] | None) -> str | None:
     """
     if payload is None:
         return None
-    values = [value for key, value in payload.items() if key.lower() == "authorization"]
+    # Clients send null while nobody is logged in: that is no token, not a bad one.
+    values = [value for key, value in payload.items() if key.lower() == "authorization" and value is not None]
     if values:
         tokens = {_matched(_CREDENTIALS, value, 'authorization must be "Bearer" and one token') for value in values}
         if len(tokens) > 1:
             raise TokenRefused(TokenProblem.INVALID, "the payload holds more than one authorization")
         return tokens.pop()
-    if "token" in payload:
+    if payload.get("token") is not None:
         return _matched(_BARE, payload["token"], "the payload's token must be one token, as text")
     return None
 
