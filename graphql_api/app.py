@@ -1,5 +1,6 @@
 """The composition root: settings in, ASGI application out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, routes
+from graphql_api.delivery.patience import Patience
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
 from graphql_api.devices.news import News, NewsStatistics
 from graphql_api.devices.service import DeviceService
@@ -87,6 +89,9 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
         )
         devices = DeviceService(store=store, news=news, feeds=feeds, max_replay=settings.max_replay)
         stack.push_async_callback(devices.finish)
+        patience = Patience(settings.stalled_timeout)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(tasks.create_task(patience.run(), name="patience").cancel)
         delivery = Delivery(
             executor=Executor(),
             service=devices,
@@ -94,6 +99,7 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
             connection_init_timeout=settings.connection_init_timeout,
             keep_alive=settings.keep_alive,
             body_limit=settings.body_limit,
+            patience=patience,
             clock=clock,
         )
         yield Services(store, news, feeds, devices, delivery)

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     keep_alive: Seconds = Field(
         default=15.0, description="Seconds between two signs of life that the service sends on every open connection."
     )
+    stalled_timeout: Seconds = Field(
+        default=60.0,
+        description="Seconds after which a client that takes no byte, although some are waiting for it, is let go"
+        " (1013). One that takes something, however slowly, is not.",
+    )
     message_limit: Annotated[int, values.whole_number("bytes")] = Field(
         default=256 * 1024, description="Bytes of the biggest WebSocket message that is read (256 KiB)."
     )

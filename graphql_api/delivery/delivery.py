@@ -6,6 +6,7 @@ from graphql_api.access.principal import Principal
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import Census
 from graphql_api.delivery.open_streams import OpenStreams
+from graphql_api.delivery.patience import Patience
 from graphql_api.devices.service import DeviceService
 from graphql_api.moment import Clock, now
 from graphql_api.schema import Executor
@@ -26,6 +27,7 @@ class Delivery:
     clock: Clock = now
     census: Census = field(default_factory=Census)
     streams: OpenStreams = field(default_factory=OpenStreams)
+    patience: Patience = field(default_factory=lambda: Patience(60.0))
 
     def has_expired(self, principal: Principal) -> bool:
         """Whether nothing may be sent to this caller any more."""

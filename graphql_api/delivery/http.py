@@ -14,10 +14,11 @@ from graphql_api.access.principal import Principal
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.negotiation import MediaType, choose, status_for
 from graphql_api.delivery.outgoing import Send
+from graphql_api.delivery.peer import Peer
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
 from graphql_api.delivery.resume import resume_point
 from graphql_api.delivery.session import Gone, Receive, Scope, header
-from graphql_api.delivery.streaming import STREAMED, refuse_stream, serve_stream
+from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
 from graphql_api.devices.cursor import further
 from graphql_api.schema import (
     FormattedError,
@@ -69,23 +70,12 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
     except OperationRefused as refused:
         if refusals in STREAMED:
             # Whoever reads nothing but a stream is told in one.
-            await refuse_stream(send, refused.errors, refusals)
+            await refuse_stream(send, refused.errors, refusals, Peer(scope))
             return
         answer = _refuse(refusals, refused.errors)
     else:
         if asked.media_type in STREAMED:
-            await serve_stream(
-                receive,
-                send,
-                delivery,
-                asked.operation,
-                asked.request.variables,
-                asked.media_type,
-                asked.caller,
-                further(
-                    header(scope, b"last-event-id") or None, resume_point(asked.request.extensions.get("resumeFrom"))
-                ),
-            )
+            await serve_stream(receive, send, delivery, _stream_of(asked, scope))
             return
         answer = await _answer(asked, delivery)
     await _send_answer(send, answer)
@@ -153,6 +143,19 @@ def _refuse_token(refusal: TokenRefused, media_type: MediaType) -> _Answer:
 
 def _refuse(media_type: MediaType, errors: Sequence[FormattedError]) -> _Answer:
     return _Answer(status_for(media_type, has_data=False), media_type, encode_errors(errors))
+
+
+def _stream_of(asked: _Asked, scope: Scope) -> StreamRequest:
+    return StreamRequest(
+        operation=asked.operation,
+        variables=asked.request.variables,
+        media_type=asked.media_type,
+        caller=asked.caller,
+        resume_from=further(
+            header(scope, b"last-event-id") or None, resume_point(asked.request.extensions.get("resumeFrom"))
+        ),
+        peer=Peer(scope),
+    )
 
 
 async def _answer(asked: _Asked, delivery: Delivery) -> _Answer:

@@ -1,16 +1,43 @@
 """uvicorn, set up for this service: how it listens, how it ends."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import ChangeReload
+from websockets.http11 import Request
 
 from graphql_api.delivery.endpoints import STATE_KEY
+from graphql_api.delivery.peer import offer
 
 __all__ = ["Server", "run_server", "server_config"]
+
+
+# uvicorn's protocol classes are no public interface: pyproject.toml pins the version, and
+# tests/delivery/test_server.py fails when what is relied on here has changed.
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """Offers our ASGI extension to the application."""
+
+    def on_message_begin(self) -> None:
+        """A scope has been made, and nobody has it yet."""
+        super().on_message_begin()
+        offer(cast("MutableMapping[str, Any]", self.scope), self.transport)
+
+
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """The only WebSocket implementation of uvicorn's that is not deprecated; offers our ASGI extension."""
+
+    def handle_connect(self, event: Request) -> None:
+        """After a handshake that is no good there is no scope; else its task has not begun yet."""
+        super().handle_connect(event)
+        if (scope := getattr(self, "scope", None)) is not None:
+            offer(scope, self.transport)
 
 
 def server_config(
@@ -24,8 +51,8 @@ def server_config(
         app,
         host=host,
         port=port,
-        # The only WebSocket implementation of uvicorn's that is not deprecated.
-        ws="websockets-sansio",
+        http=_HttpProtocol,
+        ws=_WebSocketProtocol,
         ws_max_size=message_limit,
         # Costs memory for each connection and time for each delivery, on messages of a few hundred bytes.
         ws_per_message_deflate=False,

@@ -10,6 +10,7 @@ from graphql_api.access.principal import Principal
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.outgoing import Outgoing, Send
+from graphql_api.delivery.peer import Peer
 
 __all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Receive", "Scope", "Session", "header"]
 
@@ -63,6 +64,8 @@ class Session(ABC):
             self._send_unless_expired, keep_alive=delivery.keep_alive, keep_alive_text=self.keep_alive_text
         )
         self._timeout = asyncio.timeout(delivery.connection_init_timeout)
+        self._peer = Peer(scope)
+        self._stalled = False
 
     @abstractmethod
     async def converse(self) -> None:
@@ -136,21 +139,33 @@ class Session(ABC):
     async def _run_tasks(self) -> CloseSocket | None:
         closing: CloseSocket | None = None
         try:
-            async with self._timeout, asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._outgoing.run(), name="outgoing")
-                await self.converse()
+            with self.delivery.patience.watching(self._peer, self._stall):
+                async with self._timeout, asyncio.TaskGroup() as self._tasks:
+                    self._tasks.create_task(self._outgoing.run(), name="outgoing")
+                    await self.converse()
         except* CloseSocket as reasons:
             closing = _first(reasons)
         except* (Gone, OSError):
             # TimeoutError is an OSError.
             if self._timeout.expired():
-                closing = self._expired() if self.principal else CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT)
+                closing = self._out_of_time()
         return closing
 
     async def _send_unless_expired(self, message: MutableMapping[str, Any]) -> None:
         if self.principal and self.delivery.has_expired(self.principal):
             raise self._expired()
         await self._send(message)
+
+    def _stall(self) -> None:
+        # What has just expired is ending anyway, and can't be told to once more.
+        if not self._timeout.expired():
+            self._stalled = True
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    def _out_of_time(self) -> CloseSocket:
+        if self._stalled:
+            return CloseSocket(CloseCode.TRY_AGAIN_LATER, "this client has not taken a byte for too long; resume later")
+        return self._expired() if self.principal else CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT)
 
     def _expired(self) -> CloseSocket:
         return CloseSocket.refused(TokenRefused(TokenProblem.EXPIRED, "get a new token and connect again"))
@@ -163,7 +178,7 @@ class Session(ABC):
                 await self._send({"type": "websocket.close", "code": closing.code.value, "reason": closing.reason})
         except OSError:
             # Gone, or not reading (TimeoutError is an OSError): no frame will reach it.
-            return
+            self._peer.abort()
 
 
 def _first(group: BaseExceptionGroup[CloseSocket]) -> CloseSocket:

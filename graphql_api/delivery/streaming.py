@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graphql import OperationType
@@ -13,6 +14,7 @@ from graphql_api.delivery.census import Served
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.negotiation import MediaType
 from graphql_api.delivery.outgoing import Send
+from graphql_api.delivery.peer import Peer
 from graphql_api.delivery.session import END_TIMEOUT, Gone, Receive
 from graphql_api.schema import (
     FormattedError,
@@ -24,7 +26,7 @@ from graphql_api.schema import (
     internal_error,
 )
 
-__all__ = ["STREAMED", "refuse_stream", "serve_stream"]
+__all__ = ["STREAMED", "StreamRequest", "refuse_stream", "serve_stream"]
 
 STREAMED = frozenset([MediaType.EVENT_STREAM, MediaType.MULTIPART])
 """The media types whose body is a stream of results."""
@@ -72,39 +74,45 @@ _FRAMINGS: dict[MediaType, tuple[_Framing, Served]] = {
 }
 
 
-async def serve_stream(
-    receive: Receive,
-    send: Send,
-    delivery: Delivery,
-    operation: Operation,
-    variables: Mapping[str, Any],
-    media_type: MediaType,
-    caller: Principal | None,
-    resume_from: str | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What is to be streamed to whom."""
+
+    operation: Operation
+    variables: Mapping[str, Any]
+    media_type: MediaType
+    caller: Principal | None
+    resume_from: str | None
+    peer: Peer
+
+
+async def serve_stream(receive: Receive, send: Send, delivery: Delivery, asked: StreamRequest) -> None:
     """Answer with a stream of results until it ends, the client goes, or the token expires.
 
-    A body that ends for expiry or with the server ends without its closing mark, so that clients come back.
+    A body that ends for expiry, stall or with the server ends without its closing mark, so that clients come back.
     """
-    framing, served = _FRAMINGS[media_type]
-    body = _Body(send, framing, delivery, caller, resume_from)
+    framing, served = _FRAMINGS[asked.media_type]
+    body = _Body(send, framing, delivery, asked)
     with delivery.census.counting(served):
-        await _start(send, framing, media_type)
-        left = delivery.seconds_left(caller) if caller else None
+        await _start(send, framing, asked.media_type)
+        left = delivery.seconds_left(asked.caller) if asked.caller else None
         try:
-            async with delivery.streams.limited(left), asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(_watch_for_disconnect(receive), name="disconnect")
-                keep_alive = tasks.create_task(body.keep_alive(), name="keep-alive")
-                await body.deliver(operation, variables)
-                watch.cancel()
-                keep_alive.cancel()
+            async with delivery.streams.limited(left) as end_soon:
+                with delivery.patience.watching(asked.peer, end_soon):
+                    async with asyncio.TaskGroup() as tasks:
+                        watch = tasks.create_task(_watch_for_disconnect(receive), name="disconnect")
+                        keep_alive = tasks.create_task(body.keep_alive(), name="keep-alive")
+                        await body.deliver()
+                        watch.cancel()
+                        keep_alive.cancel()
         except* (Gone, OSError):
-            # TimeoutError, which is an OSError: the token has expired, or the server is about to end.
+            # TimeoutError, which is an OSError: the token has expired, the client has taken nothing for too
+            # long, or the server is about to end.
             pass
-        await _end(send)
+        await _end(send, asked.peer)
 
 
-async def refuse_stream(send: Send, errors: Sequence[FormattedError], media_type: MediaType) -> None:
+async def refuse_stream(send: Send, errors: Sequence[FormattedError], media_type: MediaType, peer: Peer) -> None:
     """Answer with a stream that holds nothing but the errors of an operation that can't be executed.
 
     Source: GraphQL over SSE, section "Distinct connections mode": validation errors are ``next`` events.
@@ -113,7 +121,7 @@ async def refuse_stream(send: Send, errors: Sequence[FormattedError], media_type
     await _start(send, framing, media_type)
     for frame in (framing.result(encode_errors(errors), None), framing.complete):
         await send({"type": "http.response.body", "body": frame, "more_body": True})
-    await _end(send)
+    await _end(send, peer)
 
 
 async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
@@ -128,11 +136,13 @@ async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
     await send({"type": "http.response.body", "body": framing.opening, "more_body": True})
 
 
-async def _end(send: Send) -> None:
-    # A client that does not read makes this wait for ever. TimeoutError is an OSError.
-    with suppress(OSError):
+async def _end(send: Send, peer: Peer) -> None:
+    # A client that does not read makes this wait for ever.
+    try:
         async with asyncio.timeout(END_TIMEOUT):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except TimeoutError:
+        peer.abort()
 
 
 async def _watch_for_disconnect(receive: Receive) -> None:
@@ -144,25 +154,22 @@ async def _watch_for_disconnect(receive: Receive) -> None:
 class _Body:
     """The body of one streamed answer; one writer at a time."""
 
-    def __init__(
-        self, send: Send, framing: _Framing, delivery: Delivery, caller: Principal | None, resume_from: str | None
-    ) -> None:
-        self._resume_from = resume_from
+    def __init__(self, send: Send, framing: _Framing, delivery: Delivery, asked: StreamRequest) -> None:
+        self._asked = asked
         self._send = send
         self._framing = framing
         self._delivery = delivery
-        self._caller = caller
         self._context: SubscriptionContext | None = None
         self._told: str | None = None
         # A frame must not begin inside another one; a stalled client makes both writers wait.
         self._writing = asyncio.Lock()
         self._live = asyncio.Event()
 
-    async def deliver(self, operation: Operation, variables: Mapping[str, Any]) -> None:
+    async def deliver(self) -> None:
         """Send the results of the operation, and the closing mark."""
         try:
-            results = self._subscribe if operation.type is OperationType.SUBSCRIPTION else self._execute
-            async with aclosing(results(operation, variables)) as frames:
+            results = self._subscribe if self._asked.operation.type is OperationType.SUBSCRIPTION else self._execute
+            async with aclosing(results()) as frames:
                 async for frame in frames:
                     await self._write(frame)
         except OperationRefused as refused:
@@ -187,19 +194,21 @@ class _Body:
             else:
                 await self._write(self._framing.keep_alive)
 
-    async def _execute(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
-        context = RequestContext(self._delivery.service, self._caller)
-        result = await self._delivery.executor.execute(operation, variables, context)
+    async def _execute(self) -> AsyncGenerator[bytes, None]:
+        context = RequestContext(self._delivery.service, self._asked.caller)
+        result = await self._delivery.executor.execute(self._asked.operation, self._asked.variables, context)
         yield self._framing.result(result.encode(), None)
 
-    async def _subscribe(self, operation: Operation, variables: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
-        visibility = self._caller.visibility if self._caller else None
+    async def _subscribe(self) -> AsyncGenerator[bytes, None]:
+        visibility = self._asked.caller.visibility if self._asked.caller else None
         context = SubscriptionContext(
-            self._delivery.service, visibility, on_live=self._live.set, resume_from=self._resume_from
+            self._delivery.service, visibility, on_live=self._live.set, resume_from=self._asked.resume_from
         )
         self._context = context
         try:
-            async with aclosing(self._delivery.executor.subscribe(operation, variables, context)) as results:
+            async with aclosing(
+                self._delivery.executor.subscribe(self._asked.operation, self._asked.variables, context)
+            ) as results:
                 async for result in results:
                     cursor = context.cursor
                     self._told = cursor or self._told
@@ -209,6 +218,6 @@ class _Body:
 
     async def _write(self, frame: bytes) -> None:
         async with self._writing:
-            if self._caller and self._delivery.has_expired(self._caller):
+            if self._asked.caller and self._delivery.has_expired(self._asked.caller):
                 raise Gone
             await self._send({"type": "http.response.body", "body": frame, "more_body": True})

@@ -57,6 +57,44 @@ async def test_a_stalled_socket_is_let_go_when_its_token_expires(server):
         socket.connection.transport.abort()
 
 
+async def test_a_client_that_takes_nothing_is_let_go(settings, secret):
+    """A WebSocket and an event stream that are not read are let go, down to the transport; a reader is not."""
+    async with serve(settings.model_copy(update={"stalled_timeout": 0.4}), secret) as server:
+        token = server.token()
+        async with (
+            Socket.open(server, token, max_queue=1, close_timeout=0.1) as not_reading,
+            Socket.open(server, token, max_queue=None) as reading,
+        ):
+            for socket in (not_reading, reading):
+                await socket.subscribe(EVENTS)
+            not_reading.connection.transport.pause_reading()
+            client = stalled(server, sse_request(server, token))
+            await server.until(lambda services: services.statistics().feeds.listeners == 3)
+            await flood(server, 12)
+            await server.until(lambda services: services.statistics().feeds.listeners == 1)
+            assert server.services.delivery.patience.exhausted == 2
+            for _ in range(12_000):
+                await reading.receive("next")
+            await reading.barrier()
+            not_reading.connection.transport.abort()
+            while len(server.uvicorn.server_state.connections) > 1:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.005)
+        client.close()
+
+
+async def test_a_slow_reader_gets_everything(settings, secret):
+    """A client that pauses for less than the timeout reads on, and every change arrives once, in order."""
+    async with serve(settings.model_copy(update={"stalled_timeout": 30.0}), secret) as server:
+        token = server.token()
+        async with Socket.open(server, token, max_queue=1) as socket:
+            operation_id = await socket.subscribe(EVENTS)
+            socket.connection.transport.pause_reading()
+            await flood(server, 12)
+            socket.connection.transport.resume_reading()
+            devices = [(await socket.item(operation_id))["deviceId"] for _ in range(12_000)]
+        assert devices == [f"{device:0120}" for device in range(1_000)] * 12
+
+
 async def test_a_server_stops_with_clients_that_do_not_let_go(settings, secret):
     """Sockets, a stream, a stalled stream and half a request: the server stops in time all the same."""
     async with serve(settings, secret) as server:
