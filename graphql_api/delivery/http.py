@@ -16,10 +16,9 @@ from graphql_api.delivery.negotiation import MediaType, choose, status_for
 from graphql_api.delivery.outgoing import Send
 from graphql_api.delivery.peer import Peer
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
-from graphql_api.delivery.resume import resume_point
+from graphql_api.delivery.resume import kept, resume_point
 from graphql_api.delivery.session import Gone, Receive, Scope, header
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
-from graphql_api.devices.cursor import further
 from graphql_api.schema import (
     FormattedError,
     Operation,
@@ -151,7 +150,7 @@ def _stream_of(asked: _Asked, scope: Scope) -> StreamRequest:
         variables=asked.request.variables,
         media_type=asked.media_type,
         caller=asked.caller,
-        resume_from=further(
+        resume_from=kept(
             header(scope, b"last-event-id") or None, resume_point(asked.request.extensions.get("resumeFrom"))
         ),
         peer=Peer(scope),

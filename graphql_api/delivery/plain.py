@@ -1,5 +1,6 @@
 """The plain JSON dialect at ``/ws/device-status``, for clients without GraphQL."""
 
+from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 import orjson
@@ -41,7 +42,7 @@ class PlainSocket(Session):
         """Let the client in, send it every change, and answer its pings."""
         parameters = parse_qs(self.scope["query_string"].decode("latin-1"))
         stream = self._watch(parameters)
-        self.start(self._deliver(stream, parameters.get("resume_from", [None])[0]))
+        self.start(self._deliver(stream, parameters.get("resume_from", ())))
         while True:
             await self.room()
             if _is_ping(await self.receive()):
@@ -74,7 +75,7 @@ class PlainSocket(Session):
             # The domain's sentences call the argument by its GraphQL name.
             raise CloseSocket(CloseCode.BAD_REQUEST, str(error).replace("schoolId", "school_id")) from error
 
-    async def _deliver(self, stream: EventStream, resume_from: str | None) -> None:
+    async def _deliver(self, stream: EventStream, resume_from: Sequence[str]) -> None:
         try:
             await stream.open(resume_from)
             self.write(

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-__all__ = ["resume_point", "resume_points"]
-
-# Of a connection_init: more than any client has operations, and a bound on what is remembered.
-_MOST_POINTS = 1_000
+__all__ = ["kept", "resume_point", "resume_points"]
 
 
 def resume_point(value: Any) -> str | None:
@@ -19,8 +16,17 @@ def resume_point(value: Any) -> str | None:
 
 
 def resume_points(value: Any) -> dict[str, str]:
-    """The map from operation id to cursor in a ``connection_init`` payload's ``resumeFrom``."""
+    """The map from operation id to cursor in a ``connection_init`` payload's ``resumeFrom``.
+
+    As long as a message may be: clients keep ids of operations that are long gone, and to leave one out
+    would be to lose what its subscriber has missed, without a word.
+    """
     if not isinstance(value, dict):
         return {}
-    points = {key: resume_point(cursor) for key, cursor in list(value.items())[:_MOST_POINTS]}
+    points = {key: resume_point(cursor) for key, cursor in value.items()}
     return {key: cursor for key, cursor in points.items() if cursor is not None}
+
+
+def kept(*cursors: str | None) -> tuple[str, ...]:
+    """Those cursors that there are."""
+    return tuple(cursor for cursor in cursors if cursor is not None)

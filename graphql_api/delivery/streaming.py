@@ -82,7 +82,7 @@ class StreamRequest:
     variables: Mapping[str, Any]
     media_type: MediaType
     caller: Principal | None
-    resume_from: str | None
+    resume_from: Sequence[str]
     peer: Peer
 
 

@@ -1,6 +1,7 @@
 """The graphql-transport-ws endpoint: the protocol's rules (:mod:`.protocol`) with a socket and tasks."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -15,9 +16,8 @@ from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.outgoing import Send
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
-from graphql_api.delivery.resume import resume_point, resume_points
+from graphql_api.delivery.resume import kept, resume_point, resume_points
 from graphql_api.delivery.session import CloseSocket, Receive, Scope, Session, header
-from graphql_api.devices.cursor import further
 from graphql_api.moment import format_moment
 from graphql_api.schema import Operation, OperationRefused, RequestContext, SubscriptionContext, internal_error
 
@@ -112,15 +112,18 @@ class GraphQLSocket(Session):
         principal = self.principal
         if principal is None:
             raise CloseSocket(CloseCode.UNAUTHORIZED)
-        self._running[message] = _Running(self.start(self._operate(message, principal)))
+        # Taken by the first subscribe with that id, whatever becomes of it.
+        of_socket = self._resume_from.pop(message.id, None)
+        resume_from = kept(of_socket, resume_point(message.request.extensions.get("resumeFrom")))
+        self._running[message] = _Running(self.start(self._operate(message, principal, resume_from)))
 
-    async def _operate(self, message: Subscribe, principal: Principal) -> None:
+    async def _operate(self, message: Subscribe, principal: Principal, resume_from: Sequence[str]) -> None:
         try:
             with self.delivery.census.counting(Served.OPERATION):
                 request = message.request
                 operation = self.delivery.executor.prepare(request.query, request.operation_name)
                 if operation.type is OperationType.SUBSCRIPTION:
-                    await self._subscribe(message, operation, principal)
+                    await self._subscribe(message, operation, principal, resume_from)
                 else:
                     await self._execute(message, operation, principal)
             ending = self._protocol.complete(message)
@@ -139,14 +142,14 @@ class GraphQLSocket(Session):
         result = await self.delivery.executor.execute(operation, message.request.variables, context)
         self.write(self._protocol.next(message, result.encode()))
 
-    async def _subscribe(self, message: Subscribe, operation: Operation, principal: Principal) -> None:
+    async def _subscribe(
+        self, message: Subscribe, operation: Operation, principal: Principal, resume_from: Sequence[str]
+    ) -> None:
         context = SubscriptionContext(
             self.delivery.service,
             principal.visibility,
             on_live=lambda: self._tell_live(message),
-            resume_from=further(
-                self._resume_from.pop(message.id, None), resume_point(message.request.extensions.get("resumeFrom"))
-            ),
+            resume_from=resume_from,
         )
         running = self._running[message]
         running.context = context

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from graphql_api.devices.model import Position
 from graphql_api.moment import Moment
 
-__all__ = ["Cursor", "further"]
+__all__ = ["Cursor", "furthest"]
 
 # Four numbers and names of at most 128 characters (four bytes each) in base64.
 _LONGEST = 1_024
@@ -54,27 +55,31 @@ class Cursor:
             raise ValueError("expected a cursor that this service gave out")
         return cursor
 
-    def is_held(self, position: Position, *, epoch: str, school: str) -> bool:
-        """Whether the log can go on from here: it is this school's log, and the version is in it as it was.
+    def is_held(self, position: Position) -> bool:
+        """Whether its school's log can go on from here: the version is in it, as it was.
 
-        A cursor is checked, not believed: a restored backup, another database, a pruned or a
-        made-up version, all of them are noticed.
+        A cursor is checked, not believed: a restored backup, a pruned or a made-up version are noticed.
         """
-        if (self.epoch, self.school) != (epoch, school):
-            return False
         if self.version == 0:
             # Before the first change: no version to compare, but nothing may have been pruned.
             return self.timestamp == 0 and position.floor == 1
         return position.floor <= self.version <= position.head and position.timestamp == self.timestamp
 
 
-def further(*texts: str | None) -> str | None:
-    """The cursor that is further on, of those that can be told: clients send stale ones on retries.
+def furthest(texts: Iterable[str], *, epoch: str, school: str) -> Cursor | None:
+    """The cursor that is furthest on in this school's log: clients send stale ones on retries.
 
-    None only if there is none at all; a text that is no cursor counts least.
+    A cursor of another database or school counts for nothing, whatever its version; None if no text is left.
     """
-    given = [text for text in texts if text is not None]
-    return max(given, key=_version, default=None)
+    cursors = [cursor for cursor in map(_decoded, texts) if cursor and (cursor.epoch, cursor.school) == (epoch, school)]
+    return max(cursors, key=lambda cursor: cursor.version, default=None)
+
+
+def _decoded(text: str) -> Cursor | None:
+    try:
+        return Cursor.decode(text)
+    except ValueError:
+        return None
 
 
 def _number(text: str) -> int:
@@ -82,10 +87,3 @@ def _number(text: str) -> int:
     if not 0 <= number <= _LARGEST:
         raise ValueError(text)
     return number
-
-
-def _version(text: str) -> int:
-    try:
-        return Cursor.decode(text).version
-    except ValueError:
-        return -1

@@ -4,7 +4,7 @@ A subscription's context holds no user on purpose: what it yields must be the sa
 see the same, so that they can share one execution.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,8 +72,8 @@ class SubscriptionContext:
     caller_visibility: Visibility | None
     on_live: Callable[[], None] | None = None
     """Called once, when there is nothing more to send for now; :attr:`checkpoint` is then set."""
-    resume_from: str | None = None
-    """The cursor after which to go on."""
+    resume_from: Sequence[str] = ()
+    """The cursors that the client has kept, of which the furthest counts."""
     stream: Stream[Any] | None = None
     operation: Operation | None = None
     """As in :class:`RequestContext`."""

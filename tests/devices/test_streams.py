@@ -182,7 +182,7 @@ async def test_one_who_is_cut_and_resumes_sees_each_wanted_change_once(store, se
             stream = service.watch_events(visibility(school), None, wanted, snapshot=dice.random() < 0.5)
             live = asyncio.Event()
             try:
-                await stream.open(cursor, live.set)
+                await stream.open([cursor] if cursor else [], live.set)
                 async with contextlib.aclosing(stream.items()) as events, asyncio.TaskGroup() as tasks:
 
                     async def read(events, most):
@@ -231,7 +231,7 @@ async def test_a_list_that_resumes_equals_the_store(store, seed, device_ids, sta
             stream = service.watch_devices(visibility(school), None, wanted)
             live = asyncio.Event()
             try:
-                await stream.open(cursor, live.set)
+                await stream.open([cursor] if cursor else [], live.set)
                 async with contextlib.aclosing(stream.items()) as updates, asyncio.TaskGroup() as tasks:
 
                     async def follow(updates):

@@ -77,6 +77,51 @@ async def test_the_further_cursor_wins(server):
             await socket.barrier()
 
 
+async def test_a_cursor_of_another_database_counts_for_nothing(server):
+    """A stale cursor of another database does not win over a good one, however high its version is."""
+    token = server.token()
+    cursors = await flip(server, token, 2)
+    stale = changed(cursors[0], epoch="0" * 16, version=500)
+    async with Socket.open(server, token, resume_from={"1": stale}) as socket:
+        operation_id = await socket.subscribe(EVENTS, live=False, resume_from=cursors[0])
+        event = await socket.item(operation_id)
+        assert (event["kind"], event["cursor"]) == ("CHANGE", cursors[1])
+
+
+async def test_cursors_of_operations_long_gone_do_no_harm(server):
+    """Among 2,000 cursors of operations that are gone the living one is found."""
+    token = server.token()
+    cursors = await flip(server, token, 2)
+    points = {f"gone-{number}": cursors[1] for number in range(2_000)}
+    async with Socket.open(server, token, resume_from={**points, "1": cursors[0]}) as socket:
+        operation_id = await socket.subscribe(EVENTS, live=False)
+        assert version_of(await socket.next(operation_id)) == 2
+
+
+async def test_the_first_operation_with_an_id_takes_its_cursor(server):
+    """A query with the id takes the cursor too: a subscription after it starts afresh."""
+    token = server.token()
+    cursors = await flip(server, token, 2)
+    async with Socket.open(server, token, resume_from={"x": cursors[0]}) as socket:
+        await socket.send(id="x", type="subscribe", payload={"query": "{ viewer { id } }"})
+        await socket.receive("next")
+        await socket.receive("complete")
+        await socket.send(id="x", type="subscribe", payload={"query": EVENTS})
+        await socket.receive("ping")
+        await socket.barrier()
+
+
+async def test_a_list_of_named_devices_hears_of_no_others_when_it_resumes(server):
+    """A list by deviceIds that resumes after changes of other devices gets no update."""
+    token = server.token()
+    start = (await publish(server, token, a="ONLINE", b="ONLINE"))["cursor"]
+    last = (await publish(server, token, b="OFFLINE"))["cursor"]
+    async with Socket.open(server, token) as socket:
+        operation_id = await socket.subscribe(DEVICES, live=False, resume_from=start, deviceIds=["a"])
+        assert (await socket.receive("ping"))["payload"]["cursors"] == {operation_id: last}
+        await socket.barrier()
+
+
 async def test_resume_goes_before_snapshot(server):
     """Who resumes gets the changes that were missed, and no snapshot, though it is asked for."""
     token = server.token()

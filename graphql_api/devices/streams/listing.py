@@ -61,11 +61,13 @@ class DeviceListStream(Stream[DeviceListUpdate]):
         """What differs since this place, from the devices alone: how they came there is of no matter."""
         version = self._head.version
         changed = await self._ask(lambda: self._store.devices_above(self.school, version))
+        named = self._wanted.device_ids
+        devices = [device for device in changed.devices if named is None or device.device_id in named]
         lists = self._wanted.lists
         # Whether one that is not listed now was listed then is not known: removing what is not there does no harm.
         return changed.head, self._update(
-            [device for device in changed.devices if lists(device.device_id, device.status)],
-            [device.device_id for device in changed.devices if not lists(device.device_id, device.status)],
+            [device for device in devices if lists(device.device_id, device.status)],
+            [device.device_id for device in devices if not lists(device.device_id, device.status)],
         )
 
     async def _whole(self) -> tuple[Head, list[DeviceListUpdate]]:

@@ -7,11 +7,11 @@ reader costs no memory.
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Generic, TypeVar
 
-from graphql_api.devices.cursor import Cursor
+from graphql_api.devices.cursor import Cursor, furthest
 from graphql_api.devices.feed import Feed
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import Change, Head
@@ -61,23 +61,24 @@ class Stream(ABC, Generic[ItemT]):
         """
         return self.cursor if self._settled else None
 
-    async def open(self, resume_from: str | None = None, on_live: Callable[[], None] | None = None) -> None:
+    async def open(self, resume_from: Sequence[str] = (), on_live: Callable[[], None] | None = None) -> None:
         """Join the school's feed: whatever is recorded from now on will come.
 
         Waits while the store can't be reached.
 
         Args:
-            resume_from: the cursor after which to go on. One that the log can't go on from is no
-                error: the subscriber is not recovered, and told how things stand instead.
+            resume_from: the cursors that the client has kept, of which the furthest counts: go on
+                after it. One that the log can't go on from is no error: the subscriber is not
+                recovered, and told how things stand instead.
             on_live: called once, when there is nothing more to hand out for now; ``cursor`` is
                 then where the stream stands.
         """
         self._on_live = on_live
         self._feed: Feed = await self._stack.enter_async_context(self._feeds.join(self.school))
-        if resume_from is None:
-            self._begin()
-        else:
+        if resume_from:
             self._resume(await self._recover(resume_from))
+        else:
+            self._begin()
         self._settled = self._resumable
 
     async def close(self) -> None:
@@ -95,15 +96,14 @@ class Stream(ABC, Generic[ItemT]):
     def _resume(self, place: Head | None) -> None:
         """Go on after this place, or, with None, as one who is not recovered."""
 
-    async def _recover(self, text: str) -> Head | None:
-        try:
-            cursor = Cursor.decode(text)
-        except ValueError:
+    async def _recover(self, texts: Sequence[str]) -> Head | None:
+        cursor = furthest(texts, epoch=self._store.epoch, school=self.school)
+        if cursor is None:
             return None
-        position = await self._ask(lambda: self._store.position(self.school, cursor.version))
-        if not cursor.is_held(position, epoch=self._store.epoch, school=self.school):
-            return None
-        return Head(cursor.version, cursor.timestamp) if self._is_near(position.head - cursor.version) else None
+        version = cursor.version
+        position = await self._ask(lambda: self._store.position(self.school, version))
+        recovered = cursor.is_held(position) and self._is_near(position.head - version)
+        return Head(version, cursor.timestamp) if recovered else None
 
     def _is_near(self, changes: int) -> bool:  # noqa: ARG002 - for those streams that hand out every one
         """Whether so many changes can be made good."""
