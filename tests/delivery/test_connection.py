@@ -1,7 +1,6 @@
 """The rules of one connection: tables of cases, and a stateful test against a model."""
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -17,30 +16,7 @@ from graphql_api.delivery.protocol import (
     pong,
 )
 from graphql_api.delivery.request import GraphQLRequest
-
-INIT = '{"type":"connection_init"}'
-QUERY = "subscription { deviceStatus { deviceId } }"
-
-
-def subscribe(operation_id: Any = "1", **payload: Any) -> str:
-    return json.dumps({"id": operation_id, "type": "subscribe", "payload": {"query": QUERY, **payload}})
-
-
-def complete(operation_id: str = "1") -> str:
-    return json.dumps({"id": operation_id, "type": "complete"})
-
-
-def ready() -> ServerConnection:
-    connection = ServerConnection()
-    connection.receive(INIT)
-    connection.acknowledge()
-    return connection
-
-
-def begun(connection: ServerConnection, operation_id: str = "1") -> Subscribe:
-    operation = connection.receive(subscribe(operation_id))
-    assert isinstance(operation, Subscribe)
-    return operation
+from tests.delivery.conversation import INIT, QUERY, begun, complete, ready, subscribe
 
 
 def test_an_ordinary_conversation():
