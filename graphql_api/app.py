@@ -16,6 +16,7 @@ from graphql_api.devices.feeds import Feeds, FeedsStatistics
 from graphql_api.devices.news import News, NewsStatistics
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store, StoreStatistics
+from graphql_api.devices.upkeep import Upkeep
 from graphql_api.moment import Clock, now
 from graphql_api.operations.health import Readiness, check_readiness
 from graphql_api.schema import Executor
@@ -58,7 +59,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncIterator[Services]:
-    """Open the store, the broadcaster and the feeds, and close them in the opposite order.
+    """Open the store, the broadcaster, the feeds and their upkeep, and close them in the opposite order.
 
     Raises:
         SettingsError: no key is configured, or one is unusable.
@@ -87,6 +88,15 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
         )
         devices = DeviceService(store=store, news=news, feeds=feeds, max_replay=settings.max_replay)
         stack.push_async_callback(devices.finish)
+        await stack.enter_async_context(
+            Upkeep(
+                store=store,
+                service=devices,
+                history_days=settings.history_days,
+                stale_after=settings.stale_after,
+                clock=clock,
+            )
+        )
         delivery = Delivery(
             executor=Executor(),
             service=devices,
