@@ -57,14 +57,15 @@ async def pruned_to_the_end(store, older_than, limit):
     seed=st.integers(0, 2**32),
     rounds=st.lists(st.integers(1, 6), min_size=1, max_size=3),
     second=st.integers(-1, 20),
+    past=st.integers(0, 1),
     limit=st.integers(1, 9) | st.just(500),
 )
-async def test_a_prefix_goes_and_the_rest_stays(store, clock, seed, rounds, second, limit):
+async def test_a_prefix_goes_and_the_rest_stays(store, clock, seed, rounds, second, past, limit):
     """Pruned at any moment, each log is a suffix without holes from its floor to its head, all else as it was."""
     clock.moment = DAWN
     dice = random.Random(seed)
     logs = {school: await history_of(store, clock, school, n, dice) for n in rounds for school in [uuid.uuid4().hex]}
-    older_than = Moment(DAWN + second * SECOND + 1)
+    older_than = Moment(DAWN + second * SECOND + past)
     snapshots = {school: await store.snapshot(school, EVERYTHING) for school in logs}
     await pruned_to_the_end(store, older_than, limit)
     for school, log in logs.items():
