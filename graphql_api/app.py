@@ -18,6 +18,7 @@ from graphql_api.devices.feeds import Feeds, FeedsStatistics
 from graphql_api.devices.news import News, NewsStatistics
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store, StoreStatistics
+from graphql_api.devices.upkeep import Upkeep
 from graphql_api.moment import Clock, now
 from graphql_api.operations.health import Readiness, check_readiness
 from graphql_api.schema import Executor
@@ -60,7 +61,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncIterator[Services]:
-    """Open the store, the broadcaster and the feeds, and close them in the opposite order.
+    """Open the store, the broadcaster, the feeds and their upkeep, and close them in the opposite order.
 
     Raises:
         SettingsError: no key is configured, or one is unusable.
@@ -92,6 +93,15 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
         patience = Patience(settings.stalled_timeout)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(tasks.create_task(patience.run(), name="patience").cancel)
+        await stack.enter_async_context(
+            Upkeep(
+                store=store,
+                service=devices,
+                history_days=settings.history_days,
+                stale_after=settings.stale_after,
+                clock=clock,
+            )
+        )
         delivery = Delivery(
             executor=Executor(),
             service=devices,

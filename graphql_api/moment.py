@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NewType
 
-__all__ = ["MINUTE", "SECOND", "Clock", "Moment", "format_moment", "from_datetime", "now", "parse_moment"]
+__all__ = ["DAY", "MINUTE", "SECOND", "Clock", "Moment", "format_moment", "from_datetime", "now", "parse_moment"]
 
 Moment = NewType("Moment", int)
 """Microseconds since 1970-01-01T00:00Z."""
@@ -19,6 +19,7 @@ Clock = Callable[[], Moment]
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
+DAY = 24 * 60 * MINUTE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

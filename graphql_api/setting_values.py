@@ -22,6 +22,7 @@ __all__ = [
     "broadcast_url",
     "create_or_reject",
     "database_url",
+    "days",
     "from_file",
     "is_text",
     "public_keys",
@@ -43,6 +44,7 @@ MINIMUM_SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash's output."""
 
 _DAY = 86_400
+_CENTURY = 36_500
 _TEBIBYTE = 2**40
 _PEM = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}(?=://)")
@@ -77,13 +79,22 @@ def is_text(text: str) -> bool:
 
 def seconds(value: Any) -> float:
     """Seconds, above 0 and at most a day."""
+    # The upper bound keeps every timer within what an event loop can schedule.
+    return _number(value, "seconds", _DAY)
+
+
+def days(value: Any) -> float:
+    """Days, above 0 and at most a hundred years; fractions are fine."""
+    return _number(value, "days", _CENTURY)
+
+
+def _number(value: Any, unit: str, most: int) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    # The upper bound keeps every timer within what an event loop can schedule.
-    if not 0 < number <= _DAY:
-        raise ValueError(f"expected a number of seconds above 0 and at most {_DAY:,}, but got {shown(value)}")
+    if not 0 < number <= most:
+        raise ValueError(f"expected a number of {unit} above 0 and at most {most:,}, but got {shown(value)}")
     return number
 
 

@@ -172,6 +172,16 @@ class Settings(BaseSettings):
         description="Changes that a subscriber of events who comes back is sent one by one; who has missed more is"
         " sent a snapshot.",
     )
+    history_days: Annotated[float, BeforeValidator(values.days)] = Field(
+        default=30.0,
+        description="Days that the log of changes is kept: how long ago a client may have left and still be sent"
+        " each change it missed, and how far back `deviceHistory` goes.",
+    )
+    stale_after: Seconds | None = Field(
+        default=None,
+        description="Seconds after which a device that nobody reports becomes `UNKNOWN`, unless it is in"
+        " `MAINTENANCE` or `RETIRED`; counted from the service's own start at the earliest. Not set: never.",
+    )
     outbox_limit: Annotated[int, values.whole_number("rounds")] = Field(
         default=10_000,
         description="Rounds of reports that may wait to be broadcast; beyond, new ones are read from the log instead.",

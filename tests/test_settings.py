@@ -114,6 +114,8 @@ def test_a_wrong_secret_is_not_repeated(wrong):
             "expected one or several of HS256, RS256, ES256, EdDSA, with commas, but got 'HS256,none'",
         ),
         ("KEEP_ALIVE", "soon", "expected a number of seconds above 0 and at most 86,400, but got 'soon'"),
+        ("HISTORY_DAYS", "0", "expected a number of days above 0 and at most 36,500, but got '0'"),
+        ("STALE_AFTER", "never", "expected a number of seconds above 0 and at most 86,400, but got 'never'"),
         ("MESSAGE_LIMIT", "1.5", "expected a whole number of bytes from 1 to 1,099,511,627,776, but got '1.5'"),
         ("OUTBOX_LIMIT", "0", "expected a whole number of rounds from 1 to 1,099,511,627,776, but got '0'"),
         ("UNKNOWN_DEVICES", "Create", "expected create or reject, but got 'Create'"),
@@ -132,6 +134,13 @@ def test_seconds(value):
     """Seconds are above 0 and at most a day, so that every timer can take them; a long value is cut."""
     (problem,) = problems(CONNECTION_INIT_TIMEOUT=value)
     assert len(problem) < 200
+
+
+def test_days():
+    """Days may be fractions, and are at most a hundred years."""
+    assert load(HISTORY_DAYS="0.25").history_days == 0.25
+    assert load(HISTORY_DAYS="36500").history_days == 36_500
+    assert len(problems(HISTORY_DAYS="36501")) == 1
 
 
 @pytest.mark.parametrize("value", ["none", "HS1", "RS1", "hs256", ",", "HS384", "HS256 RS256"])

@@ -15,6 +15,7 @@ __all__ = [
     "Head",
     "HistoryPage",
     "Position",
+    "Pruned",
     "Recorded",
     "Rejected",
     "Report",
@@ -170,6 +171,16 @@ class Position:
     """The lowest version that is still held."""
     timestamp: Moment | None
     """None where the log does not hold the version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one step of pruning came to."""
+
+    changes: int
+    """How many were deleted, of all schools."""
+    done: bool
+    """Nothing that old is left but in schools that are just being written to, or another process is at it."""
 
 
 @dataclass(frozen=True, slots=True)

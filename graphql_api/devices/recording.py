@@ -3,7 +3,7 @@
 The store reads what is known, asks here, and writes what was decided, all in one transaction.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
@@ -12,10 +12,23 @@ from graphql_api.devices.model import Change, Device, Head, Rejected, Report, St
 from graphql_api.errors import BadUserInput
 from graphql_api.moment import MINUTE, Moment, format_moment
 
-__all__ = ["Decision", "Touch", "UnknownDevices", "administer", "decide", "refusal"]
+__all__ = [
+    "CAN_GO_STALE",
+    "Decision",
+    "Touch",
+    "UnknownDevices",
+    "administer",
+    "decide",
+    "is_stale",
+    "mark_stale",
+    "refusal",
+]
 
 UnknownDevices = Literal["create", "reject"]
 """What a report on a device that was never reported does: make it known, or be invalid."""
+
+CAN_GO_STALE = frozenset({Status.ONLINE, Status.DEGRADED, Status.OFFLINE})
+"""Statuses that hold only as long as somebody looks. MAINTENANCE and RETIRED are somebody's decision."""
 
 _KEEPS_LAST_SEEN = frozenset({Status.OFFLINE, Status.UNKNOWN})
 
@@ -185,27 +198,43 @@ def administer(
     """
     if unknown := [device_id for device_id in device_ids if device_id not in known]:
         raise _not_known(unknown)
+    status = Status.RETIRED if action == "retire" else Status.UNKNOWN
+    needed = [known[one] for one in device_ids if (known[one].status is Status.RETIRED) is not (action == "retire")]
+    return _turned(needed, status, head=head, now=now)
+
+
+def is_stale(device: Device, silent_since: Moment) -> bool:
+    """Whether a device should count as UNKNOWN, having last been reported at this moment or before."""
+    return device.status in CAN_GO_STALE and device.reported_at <= silent_since
+
+
+def mark_stale(devices: Iterable[Device], *, silent_since: Moment, head: Head, now: Moment) -> Decision:
+    """What it comes to that nobody has reported some devices for too long.
+
+    They become UNKNOWN, and keep all their times: nobody has seen them, and any report counts that
+    would have counted before.
+    """
+    stale = [device for device in devices if is_stale(device, silent_since)]
+    return _turned(stale, Status.UNKNOWN, head=head, now=now)
+
+
+def _turned(devices: Sequence[Device], status: Status, *, head: Head, now: Moment) -> Decision:
+    """A change to this status for each of the devices, though nobody has reported it."""
     timestamp = Moment(max(now, head.timestamp))
-    changes: list[Change] = []
-    for device_id in device_ids:
-        device = known[device_id]
-        if (device.status is Status.RETIRED) is (action == "retire"):
-            continue
-        version = head.version + len(changes) + 1
-        status = Status.RETIRED if action == "retire" else Status.UNKNOWN
-        changes.append(
-            Change(
-                device.school,
-                version,
-                device_id,
-                status,
-                device.status,
-                device.last_seen,
-                device.reported_at,
-                timestamp,
-            )
+    changes = tuple(
+        Change(
+            device.school,
+            version,
+            device.device_id,
+            status,
+            device.status,
+            device.last_seen,
+            device.reported_at,
+            timestamp,
         )
-    return Decision(_moved(head, changes), tuple(changes))
+        for version, device in enumerate(devices, head.version + 1)
+    )
+    return Decision(_moved(head, changes), changes)
 
 
 def _not_known(device_ids: Sequence[str]) -> BadUserInput:

@@ -1,6 +1,6 @@
 """What callers may do with devices: publish, look up, watch. Permissions are checked here.
 
-Every call names the caller's visibility first; a school that is not the caller's is refused before
+Every call of a caller names the caller's visibility first; a school that is not the caller's is refused before
 the store is asked.
 """
 
@@ -109,6 +109,19 @@ class DeviceService:
     ) -> Sequence[Device]:
         """Put retired devices back into service, UNKNOWN until their next report. Raises as :meth:`retire`."""
         return await self._administer(visibility, school_id, device_ids, self._store.restore)
+
+    async def mark_stale(self, school: str, *, silent_since: Moment) -> int:
+        """Make devices UNKNOWN that nobody has reported since a moment, and tell all who listen.
+
+        The service's own upkeep, asked for by no caller. One round of at most 1,000 devices; returns how many.
+
+        Raises:
+            Unavailable: the store can't be reached; the round may have been recorded.
+        """
+        recorded = await self._carry_out(
+            school, lambda: self._store.mark_stale(school, silent_since=silent_since, limit=MAX_REPORTS)
+        )
+        return recorded.changed
 
     async def device(self, visibility: Visibility, school_id: str | None, device_id: str) -> Device | None:
         """One device, retired or not, or None."""

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from sqlalchemy import Connection
 
-from graphql_api.devices import log, queries
+from graphql_api.devices import log, pruning, queries, stale
 from graphql_api.devices.database import Database
 from graphql_api.devices.model import (
     Administered,
@@ -18,6 +18,7 @@ from graphql_api.devices.model import (
     Head,
     HistoryPage,
     Position,
+    Pruned,
     Recorded,
     Rejected,
     Report,
@@ -25,7 +26,7 @@ from graphql_api.devices.model import (
     Snapshot,
     Summary,
 )
-from graphql_api.devices.recording import Decision, UnknownDevices, administer, decide, refusal
+from graphql_api.devices.recording import Decision, UnknownDevices, administer, decide, mark_stale, refusal
 from graphql_api.devices.workers import WorkerStatistics
 from graphql_api.moment import Clock, Moment, now
 
@@ -48,6 +49,7 @@ class Store:
     - Each call is one transaction: all of it happens, or nothing. Each reading call sees one moment.
     - A school's versions are 1, 2, 3, ... without holes, in the order of the commits, and their
       timestamps never go back. What is read back is what :meth:`record` returned.
+    - Of a school's log the old end alone may be missing, up to its floor; its last change never is.
     - When a writing call has returned, its changes are on disk and every later read sees them.
     - Cancelling a caller is safe: a call that still waits for a thread is not made, a running
       transaction goes on to its end, committing what it records.
@@ -174,6 +176,41 @@ class Store:
             return Administered(decision.head, _round(school, decision), tuple(known[one] for one in folded))
 
         return await self._database.write(work)
+
+    async def mark_stale(self, school: str, *, silent_since: Moment, limit: int) -> Recorded:
+        """Make devices UNKNOWN that were last reported at this moment or before, at most ``limit`` of them.
+
+        Looks at them once it holds the school, so of several processes one finds them. ``last_report_at``
+        stays: this is no report.
+
+        Raises:
+            Unavailable: as with :meth:`record`.
+        """
+
+        def work(connection: Connection) -> Recorded:
+            head = log.lock(connection, school)
+            found = stale.stale_devices(connection, school, silent_since, limit)
+            known = log.known_devices(connection, school, found)
+            devices = [known[device_id] for device_id in found]
+            decision = mark_stale(devices, silent_since=silent_since, head=head, now=self._clock())
+            log.append(connection, school, head, decision)
+            return Recorded(decision.head, _round(school, decision))
+
+        return await self._database.write(work)
+
+    async def stale_schools(self, silent_since: Moment) -> list[str]:
+        """The schools for which :meth:`mark_stale` has something to do."""
+        return await self._database.read(partial(stale.stale_schools, silent_since=silent_since))
+
+    async def prune(self, older_than: Moment, limit: int) -> Pruned:
+        """Delete changes recorded before a moment from the old end of the logs: one step, at most ``limit``.
+
+        Each school's floor moves in the same transaction. The last change of a school stays, however old.
+
+        Raises:
+            Unavailable: nothing was deleted; or the answer to the COMMIT was lost. Repeating it does no harm.
+        """
+        return await self._database.write(partial(pruning.prune, older_than=older_than, limit=limit))
 
     async def heads(self, schools: Collection[str]) -> dict[str, Head]:
         """Where the schools' logs end, in one query; schools that never reported are absent."""
