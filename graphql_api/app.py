@@ -14,13 +14,14 @@ from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, routes
 from graphql_api.delivery.patience import Patience
+from graphql_api.devices.brokers import broker_of
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
 from graphql_api.devices.news import News, NewsStatistics
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store, StoreStatistics
 from graphql_api.devices.upkeep import Upkeep
 from graphql_api.moment import Clock, now
-from graphql_api.operations.health import Readiness, check_readiness
+from graphql_api.operations.health import check_readiness
 from graphql_api.schema import Executor
 from graphql_api.settings import Settings, load_settings
 
@@ -75,7 +76,7 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
         stack.push_async_callback(store.close)
         news = await stack.enter_async_context(
             News(
-                settings.broadcast_url.get_secret_value(),
+                broker_of(settings.broadcast_url.get_secret_value()),
                 epoch=store.epoch,
                 outbox_limit=settings.outbox_limit,
             )
@@ -147,10 +148,10 @@ def _application(lifespan: Lifespan) -> FastAPI:
 
     @app.get("/health/ready")
     async def ready() -> JSONResponse:
-        """The process can do its work; 503 with the reasons when it can't."""
-        readiness: Readiness = await check_readiness(app.state.services.store)
-        if readiness.ready:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "unavailable", "reasons": readiness.reasons}, status_code=503)
+        """The process can do its work; with the reasons when it does it worse, and 503 when it can't."""
+        services: Services = app.state.services
+        readiness = await check_readiness(services.store, services.news)
+        reasons = {"reasons": readiness.reasons} if readiness.reasons else {}
+        return JSONResponse({"status": readiness.status, **reasons}, status_code=readiness.http_status)
 
     return app

@@ -201,16 +201,24 @@ def database_url(value: Any) -> str:
     elif not url.startswith(("postgresql://", "postgres://")):
         raise ValueError(f"{expected}, but got {_scheme(url)}")
     else:
-        try:
-            urlsplit(url).port  # noqa: B018 (reading it is the check)
-        except ValueError:
-            raise ValueError(f"{expected}, but got one whose host or port can't be read") from None
+        _check_address(url, expected)
     return url
 
 
 def broadcast_url(value: Any) -> str:
-    """The URL of a broadcaster that works."""
+    """The URL of a broker."""
     url = str(value.get_secret_value() if isinstance(value, SecretStr) else value)
-    if url != "memory://":
-        raise ValueError(f"expected memory://, but got {_scheme(url)}")
+    expected = "expected memory://, or a URL like redis://host:6379 or postgresql://user:password@host/database"
+    if url == "memory://":
+        return url
+    if not url.startswith(("redis://", "rediss://", "postgresql://", "postgres://")):
+        raise ValueError(f"{expected}, but got {_scheme(url)}")
+    _check_address(url, expected)
     return url
+
+
+def _check_address(url: str, expected: str) -> None:
+    try:
+        urlsplit(url).port  # noqa: B018 (reading it is the check)
+    except ValueError:
+        raise ValueError(f"{expected}, but got one whose host or port can't be read") from None

@@ -132,7 +132,8 @@ class Settings(BaseSettings):
     )
     broadcast_url: Annotated[SecretStr, BeforeValidator(values.broadcast_url)] = Field(
         default=SecretStr("memory://"),
-        description="How processes hear of each other's changes: `memory://` is for one process.",
+        description="How processes hear of each other's changes: `memory://` for one process; for several a `redis://`"
+        " (`rediss://`) server, or `postgresql://` (`postgres://`).",
     )
     unknown_devices: Annotated[Literal["create", "reject"], BeforeValidator(values.create_or_reject)] = Field(
         default="create", description="What a report about a device never seen before does: `create` it, or `reject`."

@@ -75,6 +75,9 @@ def test_secrets_are_never_shown():
     assert settings.database_url.get_secret_value() == "postgresql://u:hunter2@h/db"
 
 
+BROKER = "expected memory://, or a URL like redis://host:6379 or postgresql://user:password@host/database"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -88,7 +91,7 @@ def test_secrets_are_never_shown():
         {"DATABASE_URL": "postgresql://u:p@[hunter2/db"},
         {"DATABASE_URL": "postgresql://u:p@h:hunter2/db"},
         {"DATABASE_URL": "hunter2"},
-        {"BROADCAST_URL": "redis://:hunter2@h"},
+        {"BROADCAST_URL": "redis://:hunter2@h:x"},
         {"JWT_SECRET": "\udcffhunter2"},
     ],
 )
@@ -119,8 +122,9 @@ def test_a_wrong_secret_is_not_repeated(wrong):
         ("MESSAGE_LIMIT", "1.5", "expected a whole number of bytes from 1 to 1,099,511,627,776, but got '1.5'"),
         ("OUTBOX_LIMIT", "0", "expected a whole number of rounds from 1 to 1,099,511,627,776, but got '0'"),
         ("UNKNOWN_DEVICES", "Create", "expected create or reject, but got 'Create'"),
-        ("BROADCAST_URL", "redis://h", "expected memory://, but got one that begins with redis:"),
-        ("BROADCAST_URL", "memory", "expected memory://, but got a value without a scheme"),
+        ("BROADCAST_URL", "kafka://u:pa55word@h", f"{BROKER}, but got one that begins with kafka:"),
+        ("BROADCAST_URL", "memory", f"{BROKER}, but got a value without a scheme"),
+        ("BROADCAST_URL", "redis://h:pa55word", f"{BROKER}, but got one whose host or port can't be read"),
         ("JWT_AUDIENCE", "\udcff", "expected text in UTF-8, but got 1 bytes that are none"),
     ],
 )

@@ -51,7 +51,6 @@ def _shown(settings: object, field: str) -> str:
         case "database_url":
             return shown_url(value.get_secret_value())
         case "broadcast_url":
-            # Only memory:// is accepted for now; a broker's URL could hold a password.
             return shown_url(value.get_secret_value())
     if value is None:
         return "not set"

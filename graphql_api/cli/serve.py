@@ -31,9 +31,9 @@ def serve(
     """
     if workers > 1:
         raise CommandFailed(
-            f"--workers {workers}: expected 1. Several processes need a broadcaster that reaches them all, and"
-            " memory:// (DEVICE_STATUS_BROADCAST_URL) reaches one; nor is SQLite for several: they need PostgreSQL"
-            " (DEVICE_STATUS_DATABASE_URL).",
+            f"--workers {workers}: expected 1. For several processes start `device-status serve` several times, each"
+            " with a port of its own, with redis:// or postgresql:// as DEVICE_STATUS_BROADCAST_URL, which memory:// is"
+            " not for, and PostgreSQL as DEVICE_STATUS_DATABASE_URL.",
             exit_code=MISUSED,
         )
     if demo and reload:

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-__all__ = ["Engines", "UnusableDatabaseError", "make_engines"]
+__all__ = ["LIBPQ_DEFAULTS", "Engines", "UnusableDatabaseError", "make_engines"]
 
 SQLITE_READERS = 3
 POSTGRESQL_WRITERS = 4
@@ -22,7 +22,7 @@ SQLITE_BUSY_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 4
 """Seconds to wait for PostgreSQL to accept a connection."""
 
-_LIBPQ_DEFAULTS = {
+LIBPQ_DEFAULTS = {
     "connect_timeout": str(CONNECT_TIMEOUT),
     "application_name": "device-status",
     # A server whose machine is gone does not say so: notice within seconds instead of hours.
@@ -140,7 +140,7 @@ def _begin_read(connection: Connection) -> None:
 
 
 def _postgresql(url: URL) -> Engines:
-    url = url.set(drivername="postgresql+psycopg", query={**_LIBPQ_DEFAULTS, **url.query})
+    url = url.set(drivername="postgresql+psycopg", query={**LIBPQ_DEFAULTS, **url.query})
     # As many connections as threads: no thread ever waits for one. Stale ones cost no ping on
     # every call: a transaction that finds its connection dead is run again on a fresh one.
     writer = create_engine(url, pool_size=POSTGRESQL_WRITERS + POSTGRESQL_READERS, max_overflow=0)

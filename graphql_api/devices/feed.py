@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from graphql_api.devices.announcement import Announcement
 from graphql_api.devices.model import Change, Head, Round
-from graphql_api.devices.news import Announcement, News
+from graphql_api.devices.news import News
 from graphql_api.devices.recent import Backlog, RecentChanges
 from graphql_api.devices.store import Store
 from graphql_api.moment import SECOND, Moment
@@ -44,6 +45,8 @@ class Feed:
         """How often a version was not the next one and the log was read."""
         self.repeated = 0
         """Announcements dropped because their changes were known."""
+        self.missed = 0
+        """How often the store was found to be ahead since the last announcement was heard."""
         self.ready = asyncio.Event()
         self._store = store
         self._news = news
@@ -89,12 +92,15 @@ class Feed:
 
     def catch_up(self, head: Head) -> None:
         """The store is known to be at this head, whatever the news say: read what is missing."""
+        if head.version > self.newest.version:
+            self.missed += 1
         self.note(head)
         if self.newest.version > self.head.version:
             self._behind.set()
 
     def hear(self, announcement: Announcement) -> None:
         """Take in an announcement: the next changes, known ones, or a gap."""
+        self.missed = 0
         self.note(Head(announcement.last, announcement.timestamp, announcement.last_report_at))
         if announcement.last <= self.head.version:
             self.repeated += 1
@@ -118,6 +124,7 @@ class Feed:
     def _begin(self, head: Head) -> None:
         if self.ready.is_set():
             self.catch_up(head)
+            self.missed = 0
             return
         self.head = head
         self.note(head)

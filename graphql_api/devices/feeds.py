@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 # jittered, so that the feeds of a process do not all come back at once.
 _FIRST_RETRY = 0.1
 _LONGEST_RETRY = 5.0
+
+# Comparisons that find the store ahead, with no announcement in between, until the broadcaster is held to be dead.
+# The first alone proves nothing: the message may be on its way.
+_MISSED_LIMIT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Feeds:
     """Opens, tends and closes the feeds; an async context manager that owns their tasks.
 
     Every ``compare_interval`` seconds the heads of all schools with listeners are compared with the
-    store in one query, so that a lost last announcement costs seconds, not silence.
+    store in one query, so that a lost last announcement costs seconds, not silence; and as soon as a broadcaster
+    that was lost is back.
     """
 
     def __init__(self, *, store: Store, news: News, compare_interval: float, recent_limit: int) -> None:
@@ -148,8 +153,13 @@ class Feeds:
         return self._running.get(feed.school) is asyncio.current_task()
 
     async def _compare_heads(self) -> None:
+        rebuilds = 0
         while True:
-            await asyncio.sleep(self._compare_interval)
+            rebuilt = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._compare_interval):
+                    rebuilds = await self._news.until_rebuilt(rebuilds)
+                    rebuilt = True
             watched = [school for school, feed in self._feeds.items() if feed.ready.is_set()]
             if not watched:
                 continue
@@ -164,6 +174,17 @@ class Feeds:
             for school, head in heads.items():
                 if feed := self._feeds.get(school):
                     feed.catch_up(head)
+            self._look_for_silence(rebuilt=rebuilt)
+
+    def _look_for_silence(self, *, rebuilt: bool) -> None:
+        feeds = self._feeds.values()
+        silent = any(feed.missed >= _MISSED_LIMIT for feed in feeds)
+        if silent and not rebuilt:
+            self._news.suspect()
+        if silent or rebuilt:
+            # What was missed so far is no fault of the broadcaster that comes now.
+            for feed in feeds:
+                feed.missed = 0
 
     def _stop_all(self, comparison: asyncio.Task[None]) -> None:
         comparison.cancel()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from graphql_api.devices.store import Store
 from graphql_api.moment import SECOND, Moment
+from tests.devices.redis_server import RedisServer
 
 DAWN = Moment(1_795_420_800 * SECOND)
 
@@ -67,3 +68,21 @@ async def store(database_url, clock) -> AsyncIterator[Store]:
     opened = await Store.open(database_url, clock=clock)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def redis():
+    server = RedisServer()
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["memory", "redis", "postgresql"])
+def broadcast_url(request):
+    match request.param:
+        case "redis":
+            return request.getfixturevalue("redis").url
+        case "postgresql":
+            return request.getfixturevalue("postgresql_url")
+    return "memory://"

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from graphql_api.devices.announcement import Announcement
 from graphql_api.devices.model import Round
-from graphql_api.devices.news import Announcement
 
 
 def announcement(news: Round, *, with_changes: bool = True) -> Announcement:
@@ -23,6 +23,9 @@ class ScriptedNews:
     def __init__(self):
         self.announced = []
         self.listening = 0
+        self.suspected = 0
+        self.rebuilds = 0
+        self._rebuilt = asyncio.Event()
         self._queues = {}
 
     def announce(self, news):
@@ -31,6 +34,20 @@ class ScriptedNews:
     def say(self, school, item):
         """Let the school's listener hear an announcement, or fail with an exception."""
         self._queues[school].put_nowait(item)
+
+    def suspect(self):
+        self.suspected += 1
+
+    def rebuild(self):
+        """Let the broadcaster come back."""
+        self.rebuilds += 1
+        self._rebuilt.set()
+
+    async def until_rebuilt(self, rebuilds):
+        while self.rebuilds <= rebuilds:
+            self._rebuilt.clear()
+            await self._rebuilt.wait()
+        return self.rebuilds
 
     @asynccontextmanager
     async def listen(self, school):

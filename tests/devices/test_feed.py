@@ -10,10 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graphql_api.devices.announcement import Announcement
+from graphql_api.devices.feed import Feed
 from graphql_api.devices.feeds import Feeds
-from graphql_api.devices.model import DeviceFilter, Report, Status
+from graphql_api.devices.model import DeviceFilter, Head, Report, Status
+from graphql_api.devices.recent import RecentChanges
 from graphql_api.devices.streams import EventStream
 from graphql_api.errors import Unavailable
+from graphql_api.moment import Moment
 from tests.devices.scripted_news import ScriptedNews, announcement
 
 pytestmark = pytest.mark.anyio
@@ -293,3 +297,35 @@ async def test_whatever_the_broadcaster_does_each_change_arrives_once_in_order(s
             news.say(school, each)
         for listener in listeners:
             assert await listener == list(range(1, sum(sizes) + 1))
+
+
+async def test_a_broadcaster_that_is_silent_is_suspected(store):
+    """When the store is found to be ahead twice, with no announcement in between, the broadcaster is suspected."""
+    flipper = Flipper(store)
+    async with opened(store, compare_interval=0.01) as (news, feeds), feeds.join("s") as feed:
+        for version in (1, 2):
+            assert news.suspected == 0
+            await flipper.record()
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert news.suspected == 1
+
+
+async def test_an_announcement_clears_the_broadcaster(store):
+    """What was found to be missing before an announcement was heard does not count."""
+    feed = Feed("s", store=store, news=ScriptedNews(), recent=RecentChanges(10**6))
+    for version in (2, 4):
+        feed.catch_up(Head(version - 1))
+        assert feed.missed == 1
+        feed.hear(Announcement(version, version, Moment(1), None, ()))
+        assert feed.missed == 0
+
+
+async def test_a_broadcaster_that_is_back_has_the_heads_compared(store):
+    """When the broadcaster was rebuilt, what was missed meanwhile is read at once, and it is not suspected for it."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), feeds.join("s") as feed:
+        for version in (1, 2, 3):
+            await flipper.record()
+            news.rebuild()
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert news.suspected == 0
