@@ -90,6 +90,11 @@ async def subscribe_for_ever(target: Target, variables: Mapping[str, Any], view:
             reason = "The service ended the subscription"
         except _Dropped as dropped:
             reason = str(dropped)
+        except asyncio.CancelledError:
+            # What fails in gql's own tasks while the connection is torn down is nobody's concern any more,
+            # but asyncio would print it.
+            asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+            raise
         pause = FIRST_PAUSE if subscriber.was_connected else min(LONGEST_PAUSE, pause * 2)
         # Many watchers that lost the same service should not come back at the same moment.
         seconds = pause * random.uniform(0.5, 1.0)  # noqa: S311 (nobody gains by guessing it)
