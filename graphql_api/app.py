@@ -14,9 +14,8 @@ from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, routes
 from graphql_api.delivery.patience import Patience
-from graphql_api.devices.brokers import broker_of
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
-from graphql_api.devices.news import News, NewsStatistics
+from graphql_api.devices.news import News, NewsStatistics, broker_of
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store, StoreStatistics
 from graphql_api.devices.upkeep import Upkeep

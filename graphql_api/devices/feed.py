@@ -9,9 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from graphql_api.devices.announcement import Announcement
 from graphql_api.devices.model import Change, Head, Round
-from graphql_api.devices.news import News
+from graphql_api.devices.news import Announcement, News
 from graphql_api.devices.recent import Backlog, RecentChanges
 from graphql_api.devices.store import Store
 from graphql_api.moment import SECOND, Moment

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from graphql_api.devices.announcement import Announcement
 from graphql_api.devices.model import Round
+from graphql_api.devices.news.announcement import Announcement
 
 
 def announcement(news: Round, *, with_changes: bool = True) -> Announcement:

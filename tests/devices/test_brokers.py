@@ -5,10 +5,10 @@ import contextlib
 
 import pytest
 
-from graphql_api.devices.brokers import broker_of
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Head
 from graphql_api.devices.news import News
+from graphql_api.devices.news.brokers import broker_of
 from graphql_api.devices.store import Store
 from graphql_api.devices.streams import EventStream
 from tests.devices.conftest import plain_engine

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graphql_api.devices.announcement import Announcement
 from graphql_api.devices.feed import Feed
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Head, Report, Status
+from graphql_api.devices.news.announcement import Announcement
 from graphql_api.devices.recent import RecentChanges
 from graphql_api.devices.streams import EventStream
 from graphql_api.errors import Unavailable

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_api.devices.announcement import decode, encode
-from graphql_api.devices.brokers import broker_of
 from graphql_api.devices.model import Change, Round, Status
 from graphql_api.devices.news import News
+from graphql_api.devices.news.announcement import decode, encode
+from graphql_api.devices.news.brokers import broker_of
 from graphql_api.moment import Moment
 from tests.devices.conftest import plain_engine
 from tests.devices.faulty_broker import faulty

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH, DEVICES_READ, Visibility
-from graphql_api.devices.brokers import broker_of
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Head, Report, Status
 from graphql_api.devices.news import News
+from graphql_api.devices.news.brokers import broker_of
 from graphql_api.devices.service import DeviceService
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from broadcaster._backends.base import BroadcastBackend
 from broadcaster._backends.memory import MemoryBackend
 
-from graphql_api.devices.postgresql_broker import PAYLOAD_LIMIT, PostgreSQLBackend
-from graphql_api.devices.redis_broker import RedisBackend
+from graphql_api.devices.news.postgresql_broker import PAYLOAD_LIMIT, PostgreSQLBackend
+from graphql_api.devices.news.redis_broker import RedisBackend
 
 __all__ = ["Broker", "broker_of"]
 

@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
-from graphql_api.devices.announcement import Announcement, decode, encode
-from graphql_api.devices.broadcasting import Broadcasting
-from graphql_api.devices.brokers import Broker
 from graphql_api.devices.model import Round
+from graphql_api.devices.news.announcement import Announcement, decode, encode
+from graphql_api.devices.news.broadcasting import Broadcasting
+from graphql_api.devices.news.brokers import Broker
 
 __all__ = ["News", "NewsStatistics"]
 

@@ -10,8 +10,8 @@ from typing import Self
 from broadcaster import Broadcast
 from broadcaster._base import Subscriber, Unsubscribed
 
-from graphql_api.devices.brokers import Broker
-from graphql_api.devices.watched_backend import WatchedBackend
+from graphql_api.devices.news.brokers import Broker
+from graphql_api.devices.news.watched_backend import WatchedBackend
 
 __all__ = ["Broadcasting"]
 
