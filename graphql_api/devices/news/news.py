@@ -134,8 +134,8 @@ class News:
             self._waiting.clear()
 
     async def _send(self, news: Round) -> None:
-        message = encode(news, limit=self._broker.message_limit)
         try:
+            message = encode(news, limit=self._broker.message_limit)
             await self._broadcasting.publish(self._channel(news.school), message)
         except Exception:  # noqa: BLE001 (the broadcasting tells the log, once for all that is lost)
             self._statistics = replace(self._statistics, failed=self._statistics.failed + 1)
