@@ -7,7 +7,7 @@ gap and is read from the log; a known one is dropped.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from graphql_api.devices.model import Change, Head, Round
 from graphql_api.devices.news import Announcement, News
@@ -46,6 +46,8 @@ class Feed:
         """Announcements dropped because their changes were known."""
         self.missed = 0
         """How often the store was found to be ahead since the last announcement was heard."""
+        self.resets = 0
+        """How often the store was found to hold another history than the one delivered."""
         self.ready = asyncio.Event()
         self._store = store
         self._news = news
@@ -108,9 +110,23 @@ class Feed:
         else:
             self._behind.set()
 
-    def after(self, version: int) -> list[Round] | None:
-        """The rounds with changes after this version up to the head, or None: read the log."""
-        return self._backlog.after(version)
+    def after(self, version: int, limit: int | None = None) -> list[Change] | None:
+        """The changes after this version up to the head, at most ``limit``, or None: read the log."""
+        return self._backlog.after(version, limit)
+
+    def timestamp_of(self, version: int) -> Moment | None:
+        """Of the change with this version, if it is in memory."""
+        change = self._backlog.find(version)
+        return change.timestamp if change else None
+
+    def remember(self, page: Sequence[Change]) -> None:
+        """Take changes in that somebody has read from the log, if they reach up to those in memory: others will ask."""
+        first = self._backlog.first
+        if first is None:
+            first = self.head.version + 1
+        missing = tuple(change for change in page if change.version < first)
+        if missing and not self._closed and missing[-1].version == first - 1:
+            self._backlog.prepend(Round(self.school, missing))
 
     async def until(self, condition: Callable[["Feed"], bool]) -> None:
         """Wait until the condition holds; looked at whenever the head or ``last_report_at`` moves.

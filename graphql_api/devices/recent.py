@@ -1,9 +1,11 @@
-"""Recent changes in memory: rounds that streams catch up from without asking the store. No I/O."""
+"""Recent changes in memory: rounds that subscribers catch up from without asking the store. No I/O."""
 
+from bisect import bisect_right
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from itertools import islice
 
-from graphql_api.devices.model import Round
+from graphql_api.devices.model import Change, Round
 
 __all__ = ["Backlog", "RecentChanges", "RecentStatistics"]
 
@@ -47,6 +49,16 @@ class RecentChanges:
             self._evicted += 1
             oldest.forget_oldest()
 
+    def has_room(self, news: Round) -> bool:
+        """Whether a round fits without another one's having to go."""
+        return self._bytes + _CHANGE_COST * len(news.changes) <= self._limit
+
+    def added_before(self, backlog: "Backlog", news: Round) -> None:
+        """As :meth:`added`, for a round that is older than all others of its backlog, and so the first to go."""
+        self.added(backlog, news)
+        if (key := (id(backlog), news.first)) in self._rounds:
+            self._rounds.move_to_end(key, last=False)
+
     def removed(self, backlog: "Backlog", news: Round) -> None:
         """Count a round out that its backlog has dropped."""
         _, freed = self._rounds.pop((id(backlog), news.first))
@@ -65,20 +77,36 @@ class Backlog:
         self._rounds.append(news)
         self._recent.added(self, news)
 
-    def after(self, version: int) -> list[Round] | None:
-        """All rounds with changes after this version, or None if some of them are forgotten.
+    def prepend(self, news: Round) -> None:
+        """Remember a round that was read back from the log: it precedes the first one."""
+        if not self._recent.has_room(news):
+            return
+        self._rounds.appendleft(news)
+        self._recent.added_before(self, news)
 
-        The first round may hold changes up to ``version`` too.
-        """
+    @property
+    def first(self) -> int | None:
+        """The lowest version that is remembered; None while none is."""
+        return self._rounds[0].first if self._rounds else None
+
+    def find(self, version: int) -> Change | None:
+        """The change with this version, if it is remembered."""
+        if not self._rounds or not self._rounds[0].first <= version <= self._rounds[-1].last:
+            return None
+        news = self._rounds[bisect_right(self._rounds, version, key=lambda each: each.first) - 1]
+        return news.changes[version - news.first]
+
+    def after(self, version: int, limit: int | None = None) -> list[Change] | None:
+        """The changes after this version, at most ``limit`` of them, or None if some of them are forgotten."""
         if not self._rounds or self._rounds[0].first > version + 1:
             return None
-        found: deque[Round] = deque()
-        # From the newest: who is live wants the last round or two of many.
-        for news in reversed(self._rounds):
-            if news.last <= version:
-                break
-            found.appendleft(news)
-        return list(found)
+        found: list[Change] = []
+        start = max(0, bisect_right(self._rounds, version, key=lambda each: each.first) - 1)
+        for news in islice(self._rounds, start, None):
+            found += news.changes if news.first > version else news.changes[version + 1 - news.first :]
+            if limit is not None and len(found) >= limit:
+                return found[:limit]
+        return found
 
     def forget_oldest(self) -> None:
         """Drop the oldest round; whoever limits the memory has counted it out."""

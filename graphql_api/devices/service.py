@@ -5,7 +5,8 @@ the store is asked.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from graphql_api.access.principal import (
@@ -32,8 +33,9 @@ from graphql_api.devices.model import (
     Summary,
 )
 from graphql_api.devices.news import News
+from graphql_api.devices.school_log import SchoolLog
 from graphql_api.devices.store import Store
-from graphql_api.devices.streams import DeviceListStream, EventStream, SummaryStream
+from graphql_api.devices.watches import DeviceListWatch, EventWatch, SummaryWatch
 from graphql_api.errors import BadUserInput
 from graphql_api.identifiers import identifier_problem
 from graphql_api.moment import Moment
@@ -169,20 +171,27 @@ class DeviceService:
 
     def watch_events(
         self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter, *, snapshot: bool
-    ) -> EventStream:
+    ) -> EventWatch:
         """Every change of the school that passes the filter."""
         school = self._readable(visibility, school_id)
-        return EventStream(
-            school, wanted, snapshot=snapshot, max_replay=self._max_replay, feeds=self._feeds, store=self._store
-        )
+        return EventWatch(school, wanted, snapshot=snapshot, max_replay=self._max_replay)
 
-    def watch_devices(self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter) -> DeviceListStream:
+    def watch_devices(self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter) -> DeviceListWatch:
         """The school's list of devices that match the filter, kept up to date."""
-        return DeviceListStream(self._readable(visibility, school_id), wanted, feeds=self._feeds, store=self._store)
+        return DeviceListWatch(self._readable(visibility, school_id), wanted)
 
-    def watch_summary(self, visibility: Visibility, school_id: str | None) -> SummaryStream:
+    def watch_summary(self, visibility: Visibility, school_id: str | None) -> SummaryWatch:
         """The school's summary, kept up to date."""
-        return SummaryStream(self._readable(visibility, school_id), feeds=self._feeds, store=self._store)
+        return SummaryWatch(self._readable(visibility, school_id))
+
+    @asynccontextmanager
+    async def follow(self, school: str) -> AsyncIterator[SchoolLog]:
+        """A school's log, for those who deliver from it what was allowed to be watched: it is up to date when entered.
+
+        Waits while the store can't be reached. Cancelling it disturbs no one else.
+        """
+        async with self._feeds.join(school) as feed:
+            yield SchoolLog(feed, self._store)
 
     async def finish(self) -> None:
         """Wait for what was begun; called when the service stops taking calls."""

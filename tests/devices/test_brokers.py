@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 
 import pytest
+from graphql_api.devices.streams import EventStream
 
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Head
 from graphql_api.devices.news import News
 from graphql_api.devices.news.brokers import broker_of
 from graphql_api.devices.store import Store
-from graphql_api.devices.streams import EventStream
 from tests.devices.conftest import plain_engine
 from tests.devices.faulty_broker import faulty
 from tests.devices.test_feed import Flipper

@@ -7,6 +7,7 @@ import random
 import uuid
 
 import pytest
+from graphql_api.devices.streams import EventStream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Head, Report, Status
 from graphql_api.devices.news.announcement import Announcement
 from graphql_api.devices.recent import RecentChanges
-from graphql_api.devices.streams import EventStream
 from graphql_api.errors import Unavailable
 from graphql_api.moment import Moment
 from tests.devices.scripted_news import ScriptedNews, announcement

@@ -5,11 +5,11 @@ import contextlib
 import logging
 
 import pytest
+from graphql_api.devices.streams import EventKind
 
 from graphql_api.app import open_services
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import DeviceFilter, Report, Status
-from graphql_api.devices.streams import EventKind
 from graphql_api.devices.upkeep import Upkeep
 from graphql_api.errors import Unavailable
 from graphql_api.moment import Moment
