@@ -1,18 +1,20 @@
 """The GraphQL schema: thin resolvers over the domain, and the way to run operations."""
 
-from graphql_api.schema.context import RequestContext, SubscriptionContext
+from graphql_api.schema.context import RequestContext
 from graphql_api.schema.documents import Operation
-from graphql_api.schema.execution import Executor, Result, encode_errors
+from graphql_api.schema.execution import Executor
 from graphql_api.schema.problems import FormattedError, OperationRefused, internal_error, request_error
+from graphql_api.schema.rendering import Rendering
+from graphql_api.schema.result import Result, encode_errors
 
 __all__ = [
     "Executor",
     "FormattedError",
     "Operation",
     "OperationRefused",
+    "Rendering",
     "RequestContext",
     "Result",
-    "SubscriptionContext",
     "encode_errors",
     "internal_error",
     "request_error",

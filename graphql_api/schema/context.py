@@ -4,7 +4,7 @@ A subscription's context holds no user on purpose: what it yields must be the sa
 see the same, so that they can share one execution.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from strawberry.dataloader import DataLoader
 from graphql_api.access.principal import Principal, Visibility
 from graphql_api.devices.model import Summary
 from graphql_api.devices.service import DeviceService
-from graphql_api.devices.streams import Stream
+from graphql_api.devices.watches import Watch
 from graphql_api.errors import Unauthenticated
 from graphql_api.schema.documents import Operation
 
@@ -66,21 +66,18 @@ class RequestContext:
 
 @dataclass(slots=True)
 class SubscriptionContext:
-    """Of one subscription: it is made by, and closed by, whoever delivers the results."""
+    """Of one execution of a subscription, which all share who ask for the same and may see the same."""
 
     service: DeviceService
     caller_visibility: Visibility | None
-    on_live: Callable[[], None] | None = None
-    """Called once, when there is nothing more to send for now; :attr:`checkpoint` is then set."""
-    resume_from: Sequence[str] = ()
-    """The cursors that the client has kept, of which the furthest counts."""
-    stream: Stream[Any] | None = None
-    operation: Operation | None = None
+    operation: Operation
     """As in :class:`RequestContext`."""
+    items: Callable[[Watch[Any]], AsyncGenerator[Any, None]]
+    """Told what the resolver has chosen to watch; iterates over what there is to be told of it."""
 
     @property
     def visibility(self) -> Visibility:
-        """What the caller may see.
+        """What the callers may see.
 
         Raises:
             Unauthenticated: no token came with the call.
@@ -88,23 +85,3 @@ class SubscriptionContext:
         if self.caller_visibility is None:
             raise Unauthenticated(_ANONYMOUS)
         return self.caller_visibility
-
-    @property
-    def cursor(self) -> str | None:
-        """Where to resume after the last result; None while that would lose something."""
-        return self.stream.cursor if self.stream else None
-
-    @property
-    def checkpoint(self) -> str | None:
-        """Where to resume while nothing is on its way; further on than the last result if changes were not wanted."""
-        return self.stream.checkpoint if self.stream else None
-
-    async def start(self, stream: Stream[Any]) -> None:
-        """Open the stream that the resolver has chosen; :meth:`close` closes it, whatever happens."""
-        self.stream = stream
-        await stream.open(self.resume_from, self.on_live)
-
-    async def close(self) -> None:
-        """Leave the school's feed. Call it when no more results are wanted, in any case."""
-        if self.stream:
-            await self.stream.close()

@@ -50,6 +50,8 @@ class Operation:
     name: str | None
     type: OperationType
     document: DocumentNode
+    declared: frozenset[str]
+    """The names of its variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ class Documents:
         operations = [node for node in checked.document.definitions if isinstance(node, OperationDefinitionNode)]
         chosen = [node for node in operations if operation_name is None or _name(node) == operation_name]
         if len(chosen) == 1:
-            return Operation(query, _name(chosen[0]), chosen[0].operation, checked.document)
+            node = chosen[0]
+            declared = frozenset(each.variable.name.value for each in node.variable_definitions or ())
+            return Operation(query, _name(node), node.operation, checked.document, declared)
         raise OperationRefused([request_error("BAD_USER_INPUT", _no_operation(operations, operation_name))])
 
     def _check(self, query: str) -> _Checked:

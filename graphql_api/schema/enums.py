@@ -5,7 +5,7 @@ from enum import Enum
 import strawberry
 
 from graphql_api.devices.model import Status
-from graphql_api.devices.streams import EventKind
+from graphql_api.devices.watches import EventKind
 
 __all__ = ["EventKind", "OnInvalid", "Status"]
 

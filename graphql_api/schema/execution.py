@@ -1,53 +1,30 @@
 """Executing operations: documents in, results out, Strawberry inside."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-import orjson
 import strawberry
-from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext, ExecutionResult
-from strawberry.types.execution import PreExecutionError
+from strawberry.types import ExecutionContext
 
+from graphql_api.access.principal import Visibility
+from graphql_api.devices.service import DeviceService
 from graphql_api.schema.context import RequestContext, SubscriptionContext
 from graphql_api.schema.documents import Documents, Operation, PreparedDocument
 from graphql_api.schema.mutation import Mutation
-from graphql_api.schema.problems import FormattedError, OperationRefused, field_error, request_error
+from graphql_api.schema.problems import OperationRefused, request_error
 from graphql_api.schema.query import Query
+from graphql_api.schema.rendering import Rendering
+from graphql_api.schema.result import Result, result_of
 from graphql_api.schema.scalars import SCALARS
 from graphql_api.schema.subscription import Subscription
 
-__all__ = ["Executor", "Result", "encode_errors"]
+__all__ = ["Executor"]
 
 
 # Coercing a list of input objects keeps everybody waiting, some 40 us an item. No argument may have as many.
 _LONGEST_LIST = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one execution came to (GraphQL specification, section 7.1)."""
-
-    data: Mapping[str, Any] | None
-    errors: tuple[FormattedError, ...] = ()
-
-    def encode(self, cursor: str | None = None) -> bytes:
-        """The result as JSON, with the cursor in its extensions."""
-        response: dict[str, Any] = {"data": self.data}
-        if self.errors:
-            response["errors"] = self.errors
-        if cursor:
-            response["extensions"] = {"cursor": cursor}
-        return orjson.dumps(response)
-
-
-def encode_errors(errors: Sequence[FormattedError]) -> bytes:
-    """A response without a data entry: the operation was not executed."""
-    return orjson.dumps({"errors": list(errors)})
 
 
 class _Schema(strawberry.Schema):
@@ -96,29 +73,32 @@ class Executor:
             context_value=context,
             operation_name=operation.name,
         )
-        return _result(result)
+        return result_of(result)
 
-    async def subscribe(
-        self, operation: Operation, variables: Mapping[str, Any], context: SubscriptionContext
-    ) -> AsyncGenerator[Result, None]:
-        """Run a subscription; ``context.cursor`` belongs to the result that came last.
-
-        Close the iterator, and the context after it, when no more is wanted.
+    def rendering(
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        *,
+        service: DeviceService,
+        visibility: Visibility | None,
+    ) -> Rendering:
+        """An execution of a subscription, to be opened and closed by the caller; what it renders knows no user.
 
         Raises:
-            OperationRefused: the variables don't fit, the resolver refuses, or its source failed.
+            OperationRefused: a list among the variables is too long.
         """
         _check_lists(variables)
-        context.operation = operation
-        stream = await self._schema.stream(
-            operation.query,
-            variable_values=dict(variables),
-            context_value=context,
-            operation_name=operation.name,
-        )
-        async with aclosing(stream):
-            async for result in stream:
-                yield _result(result)
+
+        async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
+            return await self._schema.stream(
+                operation.query,
+                variable_values=dict(variables),
+                context_value=context,
+                operation_name=operation.name,
+            )
+
+        return Rendering(start, service=service, visibility=visibility, operation=operation)
 
 
 def _check_lists(variables: Mapping[str, Any]) -> None:
@@ -143,11 +123,3 @@ def _leave_null_unsaid(schema: GraphQLSchema) -> None:
         for each in optional:
             if each.default_value is None:
                 each.default_value = Undefined
-
-
-def _result(result: ExecutionResult | PreExecutionError | CoreResult | Any) -> Result:
-    errors = tuple(field_error(error) for error in result.errors or ())
-    refused = isinstance(result, PreExecutionError) or all(error.path is None for error in result.errors or ())
-    if result.data is None and refused:
-        raise OperationRefused(errors)
-    return Result(result.data, errors)

@@ -6,7 +6,7 @@ from typing import Self
 import strawberry
 
 from graphql_api.access.principal import Principal
-from graphql_api.devices import model, streams
+from graphql_api.devices import model, watches
 from graphql_api.moment import Moment
 from graphql_api.schema.context import RequestContext
 from graphql_api.schema.enums import EventKind, Status
@@ -60,7 +60,7 @@ class Device:
 
 @strawberry.type(description="One change of a device's status.")
 class DeviceStatusEvent:
-    """Made from :class:`graphql_api.devices.streams.Event`; holds the event's own data and reads no store."""
+    """Made from :class:`graphql_api.devices.watches.Event`; holds the event's own data and reads no store."""
 
     kind: EventKind
     device_id: strawberry.ID
@@ -83,7 +83,7 @@ class DeviceStatusEvent:
         return Device.of(self.source)
 
     @classmethod
-    def of(cls, event: streams.Event) -> Self:
+    def of(cls, event: watches.Event) -> Self:
         """The output of an event."""
         device = event.device
         return cls(
@@ -101,7 +101,7 @@ class DeviceStatusEvent:
 
 @strawberry.type(description="What differs in a list of devices since the update before.")
 class DeviceListUpdate:
-    """Made from :class:`graphql_api.devices.streams.DeviceListUpdate`."""
+    """Made from :class:`graphql_api.devices.watches.DeviceListUpdate`."""
 
     reset: bool = strawberry.field(
         description="Forget what you had: a list begins. True on the first update, "
@@ -112,7 +112,7 @@ class DeviceListUpdate:
     complete: bool = strawberry.field(description="False while more of a long list follows.")
 
     @classmethod
-    def of(cls, update: streams.DeviceListUpdate) -> Self:
+    def of(cls, update: watches.DeviceListUpdate) -> Self:
         """The output of an update."""
         return cls(
             reset=update.reset,

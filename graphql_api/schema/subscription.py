@@ -1,7 +1,7 @@
-"""Subscriptions: each chooses a stream of the school and says how its items look.
+"""Subscriptions: each chooses what to watch of the school, and says how what there is to be told looks.
 
-A resolver opens its stream before it returns, so that errors come as errors of the field; whoever
-delivers the results closes it (:class:`graphql_api.schema.context.SubscriptionContext`).
+A resolver chooses before it returns, so that errors come as errors of the field. What there is to be told comes
+from whoever runs the execution (:class:`graphql_api.schema.rendering.Rendering`).
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -42,11 +42,10 @@ class Subscription:
     ) -> AsyncGenerator[DeviceStatusEvent, None]:
         """The school's events."""
         context = info.context
-        stream = context.service.watch_events(
+        watch = context.service.watch_events(
             context.visibility, school_id, wanted_devices(device_ids, statuses), snapshot=snapshot
         )
-        await context.start(stream)
-        return _outputs(stream.items(), DeviceStatusEvent.of)
+        return _outputs(context.items(watch), DeviceStatusEvent.of)
 
     @strawberry.subscription(
         description="State: the devices as they stand, kept up to date. What came between two updates is folded into "
@@ -61,9 +60,8 @@ class Subscription:
     ) -> AsyncGenerator[DeviceListUpdate, None]:
         """The school's list of devices."""
         context = info.context
-        stream = context.service.watch_devices(context.visibility, school_id, wanted_devices(device_ids, statuses))
-        await context.start(stream)
-        return _outputs(stream.items(), DeviceListUpdate.of)
+        watch = context.service.watch_devices(context.visibility, school_id, wanted_devices(device_ids, statuses))
+        return _outputs(context.items(watch), DeviceListUpdate.of)
 
     @strawberry.subscription(description="State: the counts, now and after every round that changes them.")
     async def status_summary(
@@ -71,9 +69,8 @@ class Subscription:
     ) -> AsyncGenerator[StatusSummary, None]:
         """The school's summary."""
         context = info.context
-        stream = context.service.watch_summary(context.visibility, school_id)
-        await context.start(stream)
-        return _outputs(stream.items(), partial(StatusSummary.of, stream.school))
+        watch = context.service.watch_summary(context.visibility, school_id)
+        return _outputs(context.items(watch), partial(StatusSummary.of, watch.school))
 
 
 async def _outputs(
