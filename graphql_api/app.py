@@ -13,7 +13,11 @@ from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, routes
+from graphql_api.delivery.expiries import Expiries
+from graphql_api.delivery.heartbeat import Heartbeat
+from graphql_api.delivery.operations import Operations
 from graphql_api.delivery.patience import Patience
+from graphql_api.delivery.sharing import Sharing, SharingStatistics
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
 from graphql_api.devices.news import News, NewsStatistics, broker_of
 from graphql_api.devices.service import DeviceService
@@ -34,6 +38,7 @@ class Statistics:
     """A snapshot of everything that is counted in this process."""
 
     delivery: DeliveryStatistics
+    sharing: SharingStatistics
     feeds: FeedsStatistics
     news: NewsStatistics
     store: StoreStatistics
@@ -53,6 +58,7 @@ class Services:
         """What is counted, now."""
         return Statistics(
             self.delivery.census.statistics(),
+            self.delivery.sharing.statistics(),
             self.feeds.statistics(),
             self.news.statistics(),
             self.store.statistics(),
@@ -90,9 +96,6 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
         )
         devices = DeviceService(store=store, news=news, feeds=feeds, max_replay=settings.max_replay)
         stack.push_async_callback(devices.finish)
-        patience = Patience(settings.stalled_timeout)
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        stack.callback(tasks.create_task(patience.run(), name="patience").cancel)
         await stack.enter_async_context(
             Upkeep(
                 store=store,
@@ -102,17 +105,44 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
                 clock=clock,
             )
         )
-        delivery = Delivery(
-            executor=Executor(),
-            service=devices,
-            verifier=verifier,
-            connection_init_timeout=settings.connection_init_timeout,
-            keep_alive=settings.keep_alive,
-            body_limit=settings.body_limit,
-            patience=patience,
-            clock=clock,
-        )
+        delivery = await stack.enter_async_context(_open_delivery(settings, devices, verifier, clock))
         yield Services(store, news, feeds, devices, delivery)
+
+
+@asynccontextmanager
+async def _open_delivery(
+    settings: Settings, service: DeviceService, verifier: TokenVerifier, clock: Clock
+) -> AsyncIterator[Delivery]:
+    expiries = Expiries(clock)
+    heartbeat = Heartbeat(settings.keep_alive)
+    patience = Patience(settings.stalled_timeout)
+    async with AsyncExitStack() as stack:
+        stack.callback(expiries.close)
+        sharing = await stack.enter_async_context(
+            Sharing(
+                service=service,
+                expiries=expiries,
+                max_groups=settings.max_groups,
+                rendered_limit=settings.rendered_limit,
+            )
+        )
+        operations = await stack.enter_async_context(Operations())
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for work in (patience.run(), heartbeat.run()):
+            stack.callback(tasks.create_task(work, name="delivery").cancel)
+        yield Delivery(
+            executor=Executor(),
+            service=service,
+            verifier=verifier,
+            sharing=sharing,
+            expiries=expiries,
+            heartbeat=heartbeat,
+            patience=patience,
+            start=operations.start,
+            clock=clock,
+            connection_init_timeout=settings.connection_init_timeout,
+            body_limit=settings.body_limit,
+        )
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastAPI:

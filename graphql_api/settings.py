@@ -173,6 +173,15 @@ class Settings(BaseSettings):
         description="Changes that a subscriber of events who comes back is sent one by one; who has missed more is"
         " sent a snapshot.",
     )
+    max_groups: Annotated[int, values.whole_number("groups")] = Field(
+        default=10_000,
+        description="Different subscriptions of one school (other filters, fields or rights) that a process serves at a"
+        " time; those who ask for the same and may see the same count once.",
+    )
+    rendered_limit: Annotated[int, values.whole_number("bytes")] = Field(
+        default=16 * 1024 * 1024,
+        description="Bytes of results that a process keeps for subscribers who are about to ask for the same (16 MiB).",
+    )
     history_days: Annotated[float, BeforeValidator(values.days)] = Field(
         default=30.0,
         description="Days that the log of changes is kept: how long ago a client may have left and still be sent"

@@ -40,11 +40,19 @@ class Census:
     @contextmanager
     def counting(self, served: Served) -> Iterator[None]:
         """Count one in while the context lasts."""
-        self._counts[served] += 1
+        self.enter(served)
         try:
             yield
         finally:
-            self._counts[served] -= 1
+            self.leave(served)
+
+    def enter(self, served: Served) -> None:
+        """Count one in, until :meth:`leave`."""
+        self._counts[served] += 1
+
+    def leave(self, served: Served) -> None:
+        """Count one out."""
+        self._counts[served] -= 1
 
     def statistics(self) -> DeliveryStatistics:
         """A snapshot of the counts."""

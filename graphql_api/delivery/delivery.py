@@ -1,14 +1,20 @@
 """What every endpoint needs to serve a client: handed from the composition root, shared by all."""
 
+from asyncio import Task
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from graphql_api.access.principal import Principal
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import Census
+from graphql_api.delivery.expiries import Expiries
+from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.open_streams import OpenStreams
 from graphql_api.delivery.patience import Patience
+from graphql_api.delivery.sharing import Sharing
 from graphql_api.devices.service import DeviceService
-from graphql_api.moment import Clock, now
+from graphql_api.moment import Clock
 from graphql_api.schema import Executor
 
 __all__ = ["Delivery"]
@@ -21,13 +27,17 @@ class Delivery:
     executor: Executor
     service: DeviceService
     verifier: TokenVerifier
-    connection_init_timeout: float = 10.0
-    keep_alive: float = 15.0
-    body_limit: int = 2 * 1024 * 1024
-    clock: Clock = now
+    sharing: Sharing
+    expiries: Expiries
+    heartbeat: Heartbeat
+    patience: Patience
+    start: Callable[[Coroutine[Any, Any, None]], "Task[None]"]
+    """Has work done that ends with the service at the latest; it must let no exception out."""
+    clock: Clock
+    connection_init_timeout: float
+    body_limit: int
     census: Census = field(default_factory=Census)
     streams: OpenStreams = field(default_factory=OpenStreams)
-    patience: Patience = field(default_factory=lambda: Patience(60.0))
 
     def has_expired(self, principal: Principal) -> bool:
         """Whether nothing may be sent to this caller any more."""

@@ -4,7 +4,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.http import serve_http
-from graphql_api.delivery.outgoing import Send
+from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.plain import serve_plain_socket
 from graphql_api.delivery.session import Receive, Scope
 from graphql_api.delivery.websocket import serve_graphql_socket

@@ -12,9 +12,9 @@ from graphql_api.access.bearer import token_from_header
 from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.extension import transport_of
 from graphql_api.delivery.negotiation import MediaType, choose, status_for
-from graphql_api.delivery.outgoing import Send
-from graphql_api.delivery.peer import Peer
+from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
 from graphql_api.delivery.resume import kept, resume_point
 from graphql_api.delivery.session import Gone, Receive, Scope, header
@@ -69,7 +69,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
     except OperationRefused as refused:
         if refusals in STREAMED:
             # Whoever reads nothing but a stream is told in one.
-            await refuse_stream(send, refused.errors, refusals, Peer(scope))
+            await refuse_stream(send, refused.errors, refusals, transport_of(scope))
             return
         answer = _refuse(refusals, refused.errors)
     else:
@@ -153,7 +153,7 @@ def _stream_of(asked: _Asked, scope: Scope) -> StreamRequest:
         resume_from=kept(
             header(scope, b"last-event-id") or None, resume_point(asked.request.extensions.get("resumeFrom"))
         ),
-        peer=Peer(scope),
+        transport=transport_of(scope),
     )
 
 

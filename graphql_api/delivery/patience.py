@@ -1,15 +1,22 @@
-"""Patience with clients that take nothing: one watch over all connections of the process."""
+"""Patience with clients that take nothing: one watch over all that have not taken what they were sent."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from graphql_api.delivery.peer import Peer
+from collections.abc import Callable, Hashable
 
 __all__ = ["Patience"]
 
 # Looks within the time that a client has: the more, the more exact its end.
 _LOOKS = 4
+
+
+class _Watched:
+    __slots__ = ("on_stalled", "since", "untaken", "waiting")
+
+    def __init__(self, waiting: Callable[[], int], on_stalled: Callable[[], None]) -> None:
+        self.waiting = waiting
+        self.on_stalled = on_stalled
+        self.untaken = -1
+        self.since = 0.0
 
 
 class Patience:
@@ -21,18 +28,23 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._watched: dict[Peer, Callable[[], None]] = {}
+        self._watched: dict[Hashable, _Watched] = {}
         self.exhausted = 0
         """Clients that were let go, since the start."""
 
-    @contextmanager
-    def watching(self, peer: Peer, on_stalled: Callable[[], None]) -> Iterator[None]:
-        """Watch a client while the context lasts."""
-        self._watched[peer] = on_stalled
-        try:
-            yield
-        finally:
-            self._watched.pop(peer, None)
+    def watch(self, key: Hashable, waiting: Callable[[], int], on_stalled: Callable[[], None]) -> None:
+        """Watch a client, who is being watched already or not.
+
+        Args:
+            key: to :meth:`forget` it by.
+            waiting: the bytes that it has not taken; nothing is added to them but by its own taking.
+            on_stalled: called once, when it has taken nothing for too long; it is then watched no longer.
+        """
+        self._watched.setdefault(key, _Watched(waiting, on_stalled))
+
+    def forget(self, key: Hashable) -> None:
+        """Watch it no longer. May be repeated."""
+        self._watched.pop(key, None)
 
     async def run(self) -> None:
         """Look at all watched clients from time to time, until cancelled."""
@@ -42,8 +54,12 @@ class Patience:
 
     def look(self, now: float) -> None:
         """Look once, at this time of the loop."""
-        for peer, on_stalled in list(self._watched.items()):
-            if peer.idle(now) >= self._seconds:
+        for key, watched in list(self._watched.items()):
+            untaken = watched.waiting()
+            if untaken == 0 or untaken < watched.untaken or watched.untaken <= 0:
+                watched.since = now
+            watched.untaken = untaken
+            if now - watched.since >= self._seconds and key in self._watched:
                 self.exhausted += 1
-                del self._watched[peer]
-                on_stalled()
+                del self._watched[key]
+                watched.on_stalled()

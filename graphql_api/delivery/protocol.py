@@ -71,12 +71,23 @@ class Pong:
     payload: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Subscribe:
     """An operation begins. Each is itself only: ids are used again, and hash and equality tell them apart."""
 
     id: str
-    request: GraphQLRequest
+    request: GraphQLRequest | None
+
+    def take_request(self) -> GraphQLRequest:
+        """What is asked for, once: a subscription outlives its request by hours.
+
+        Raises:
+            RuntimeError: it was taken before.
+        """
+        request, self.request = self.request, None
+        if request is None:
+            raise RuntimeError("the request was taken before")
+        return request
 
 
 @dataclass(frozen=True, slots=True)

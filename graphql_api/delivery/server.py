@@ -7,12 +7,15 @@ from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import ChangeReload
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from graphql_api.delivery.endpoints import STATE_KEY
-from graphql_api.delivery.peer import offer
+from graphql_api.delivery.extension import Client, offer
+from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
 
@@ -27,17 +30,176 @@ class _HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A scope has been made, and nobody has it yet."""
         super().on_message_begin()
-        offer(cast("MutableMapping[str, Any]", self.scope), self.transport)
+        offer(cast("MutableMapping[str, Any]", self.scope), transport=self.transport)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Another protocol object takes over: this one is needed no longer, and would wait for a full collection."""
+        super().handle_websocket_upgrade()
+        # Parser and protocol hold each other.
+        self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """The only WebSocket implementation of uvicorn's that is not deprecated; offers our ASGI extension."""
+    """The only WebSocket implementation of uvicorn's that is not deprecated; offers our ASGI extension.
+
+    Once it is handed over, messages go to the client's session as they come, without a queue and a task, and
+    what was needed for the handshake alone is let go.
+    """
+
+    _client: Client | None = None
+    _ending = False
 
     def handle_connect(self, event: Request) -> None:
         """After a handshake that is no good there is no scope; else its task has not begun yet."""
         super().handle_connect(event)
         if (scope := getattr(self, "scope", None)) is not None:
-            offer(scope, self.transport)
+            offer(scope, transport=self.transport, wire=self)
+
+    async def run_asgi(self) -> None:
+        """As uvicorn does, but that a connection which was handed over stays when the application has returned."""
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            self.logger.exception("Exception in ASGI application")
+            self.send_500_response()
+        else:
+            if self._client is not None:
+                return
+            if not self.handshake_complete:
+                self.logger.error("ASGI callable returned without completing handshake.")
+                self.send_500_response()
+        if self.close_timer is None:
+            self.transport.close()
+
+    def hand_over(self, client: Client) -> None:
+        """As :class:`graphql_api.delivery.extension.Wire` says."""
+        self._client = client
+        # The client is to hear of every byte that is not taken at once: what is to come stays in the log.
+        self.transport.set_write_buffer_limits(high=0)
+        queue, self.queue = self.queue, None  # type: ignore[assignment] # nothing is queued any more
+        self.request = self.response = self.scope = None  # type: ignore[assignment]
+        self.writable = None  # type: ignore[assignment] # only the ordinary send waits for it
+        self.app = self.default_headers = self.app_state = None  # type: ignore[assignment]
+        while not queue.empty():
+            self._pass_on(queue.get_nowait())
+        if self.read_paused and not self.transport.is_closing():
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.disconnected or self.transport.is_closing():
+            client.on_gone()
+
+    def close(self, code: int, reason: str) -> None:
+        """As :class:`graphql_api.delivery.extension.Wire` says."""
+        if self._ending or self.disconnected:
+            return
+        self._ending = self.close_sent = True
+        # The peer's own close frame may have come with the message that we close for.
+        if not self.transport.is_closing() and self.conn.close_sent is None:
+            self.conn.send_close(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            # Its answer is still to come.
+            self._resume_reading()
+        # A peer that does not answer, or does not read, must not keep the connection: close() would wait for it.
+        self.close_timer = self.loop.call_later(END_TIMEOUT, self.transport.abort)
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message has come."""
+        if self._client is None:
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "bytes":
+            self._client.on_message(bytes(data))
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+        else:
+            self._client.on_message(text)
+
+    def handle_close(self, event: Frame) -> None:
+        """The peer closes, or answers our close."""
+        if self._client is None:
+            super().handle_close(event)
+            return
+        self._client.on_gone()
+        if not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        self._abort_soon()
+
+    def handle_parser_exception(self) -> None:
+        """The peer does not speak WebSocket."""
+        if self._client is None:
+            super().handle_parser_exception()
+            return
+        self._client.on_gone()
+        self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+        self._abort_soon()
+
+    def pause_writing(self) -> None:
+        """Who does not read the answers is not listened to."""
+        if self._client is None:
+            super().pause_writing()
+            return
+        if not self.read_paused and not self.close_sent:
+            self.read_paused = True
+            self.transport.pause_reading()
+        self._client.on_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        """All that was written has been taken."""
+        if self._client is None:
+            super().resume_writing()
+            return
+        self._resume_reading()
+        self._client.on_writable(writable=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing will come any more."""
+        if self._client is None:
+            super().connection_lost(exc)
+            return
+        self.connections.discard(self)
+        self.disconnected = True
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
+        self._client.on_gone()
+
+    def shutdown(self) -> None:
+        """The server is about to end."""
+        if self._client is None or self.close_sent:
+            super().shutdown()
+        else:
+            self._client.on_restart()
+
+    def _pass_on(self, event: Any) -> None:
+        if self._client is None:
+            return
+        if event["type"] == "websocket.receive":
+            text = event.get("text")
+            self._client.on_message(event["bytes"] if text is None else text)
+        elif event["type"] == "websocket.disconnect":
+            self._client.on_gone()
+
+    def _resume_reading(self) -> None:
+        if self.read_paused and not self.transport.is_closing():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _abort_soon(self) -> None:
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(END_TIMEOUT, self.transport.abort)
 
 
 def server_config(

@@ -1,24 +1,30 @@
-"""One accepted WebSocket: what the dialects have in common. Sending, keep-alive, expiry, closing."""
+"""One accepted WebSocket: what the dialects have in common. Letting in, keep-alive, expiry, closing."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
 
 from graphql_api.access.claims import TokenProblem, TokenRefused
 from graphql_api.access.principal import Principal
+from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.outgoing import Outgoing, Send
-from graphql_api.delivery.peer import Peer
+from graphql_api.delivery.extension import wire_of
+from graphql_api.delivery.outlet import FrameOutlet, Send, SocketOutlet, TextOutlet
+from graphql_api.schema import internal_error
 
-__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Receive", "Scope", "Session", "header"]
+__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Handshake", "Receive", "Scope", "Session", "header", "serve_socket"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Scope = MutableMapping[str, Any]
 
 END_TIMEOUT = 2.0
 """Seconds that a close frame, or the end of a body, may take to be taken by the network."""
+
+_RESTART = "the service is restarting: connect again and resume"
 
 
 class CloseSocket(Exception):
@@ -47,53 +53,80 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-class Session(ABC):
-    """A conversation over one WebSocket, from the handshake to the close frame.
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What is of interest in a WebSocket's handshake."""
 
-    However it ends, its tasks have ended before :meth:`run` returns. Nothing is sent once the
-    caller's token has expired.
+    subprotocols: tuple[str, ...]
+    authorization: str | None
+    query: bytes
+
+    @classmethod
+    def of(cls, scope: Scope) -> Self:
+        """That of the scope."""
+        return cls(tuple(scope["subprotocols"]), header(scope, b"authorization"), scope["query_string"])
+
+
+class Session(ABC):
+    """A conversation over one WebSocket, from the accepted handshake to the close frame.
+
+    It has no task of its own: it is called when something comes, and writes what goes out. What it begins
+    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, delivery: Delivery) -> None:
-        self.scope = scope
+    __slots__ = ("_beat", "_closed", "_expiry", "_init_timer", "delivery", "outlet", "principal")
+
+    served: Served
+
+    def __init__(self, delivery: Delivery, outlet: SocketOutlet) -> None:
         self.delivery = delivery
+        self.outlet = outlet
         self.principal: Principal | None = None
-        self._receive = receive
-        self._send = send
-        self._outgoing = Outgoing(
-            self._send_unless_expired, keep_alive=delivery.keep_alive, keep_alive_text=self.keep_alive_text
-        )
-        self._timeout = asyncio.timeout(delivery.connection_init_timeout)
-        self._peer = Peer(scope)
-        self._stalled = False
+        self._closed = False
+        self._expiry: int | None = None
+        self._init_timer: asyncio.TimerHandle | None = None
+        self._beat = 0
 
     @abstractmethod
-    async def converse(self) -> None:
-        """Listen to the client until it goes.
+    def begin(self, handshake: Handshake) -> None:
+        """The socket is open. Called once, before anything comes.
 
         Raises:
-            Gone: the client has gone.
+            CloseSocket: it is to be closed.
+        """
+
+    @abstractmethod
+    def receive(self, message: str | bytes) -> None:
+        """A message has come.
+
+        Raises:
             CloseSocket: the socket is to be closed.
         """
 
     @abstractmethod
-    def keep_alive_text(self) -> str | None:
-        """What to send so that the connection is seen to live; None while nothing may be sent yet."""
+    def keep_alive(self) -> None:
+        """It is time for a sign of life."""
 
-    def last_words(self, closing: CloseSocket) -> str | None:  # noqa: ARG002 - for those dialects that have some
+    @abstractmethod
+    def on_drained(self) -> None:
+        """The client has taken all that it was sent."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End all that was begun for the client: nothing can be sent any more."""
+
+    def last_words(self, closing: CloseSocket) -> bytes | None:  # noqa: ARG002 - for those dialects that have some
         """What to send before the close frame, if anything."""
         return None
 
-    async def run(self, subprotocol: str | None) -> None:
-        """Accept the handshake, converse, close."""
-        await self._receive()
-        try:
-            await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
-            closing = await self._run_tasks()
-        except OSError:
-            return
-        if closing:
-            await self._close(closing)
+    def open(self, handshake: Handshake) -> None:
+        """Begin, and count in."""
+        self.delivery.census.enter(self.served)
+        self._beat = self.delivery.heartbeat.add(self)
+        self._init_timer = asyncio.get_running_loop().call_later(
+            self.delivery.connection_init_timeout, self._init_is_late
+        )
+        self._guarded(self.begin, handshake)
 
     def admit(self, token: str | None) -> Principal:
         """Let the bearer of this token in, until it expires.
@@ -106,85 +139,149 @@ class Session(ABC):
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
         self.principal = principal
-        left = self.delivery.seconds_left(principal)
-        self._timeout.reschedule(asyncio.get_running_loop().time() + left)
+        self._forget_init_timer()
+        self._expiry = self.delivery.expiries.add(principal.expires_at, self._expire)
         return principal
 
-    def write(self, text: str | None) -> None:
-        """Have a text sent, if there is one."""
-        if text is not None:
-            self._outgoing.write(text)
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._closed
 
-    async def room(self) -> None:
-        """Wait until not much is waiting to be sent."""
-        await self._outgoing.room()
+    def send(self, text: str | bytes | None) -> None:
+        """Send a message, if there is one."""
+        if text is None or self._closed:
+            return
+        # Whoever is sent something is still entitled to it.
+        self.delivery.expiries.expire()
+        if not self._closed:
+            self.outlet.send_text(text.encode() if isinstance(text, str) else text)
 
-    async def receive(self) -> str | bytes:
-        """The client's next message.
+    def close(self, closing: CloseSocket) -> None:
+        """Close the socket. May be repeated: the first time counts."""
+        if self._closed:
+            return
+        self.on_gone()
+        if (text := self.last_words(closing)) is not None:
+            self.outlet.send_text(text)
+        self.outlet.close(closing.code.value, closing.reason)
 
-        Raises:
-            Gone: there is none.
-        """
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            raise Gone
-        text: str | None = message.get("text")
-        data: bytes = message.get("bytes") or b""
-        return data if text is None else text
+    def on_message(self, message: str | bytes) -> None:
+        """As :class:`graphql_api.delivery.extension.Client` says, like those below."""
+        if not self._closed:
+            self._guarded(self.receive, message)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Have work done that ends with the session at the latest."""
-        return self._tasks.create_task(work)
+    def on_writable(self, *, writable: bool) -> None:
+        """Flow control: what is behind stays in the log until the client takes what it was sent."""
+        self.outlet.writable = writable
+        if self._closed:
+            return
+        if writable:
+            self.delivery.patience.forget(self)
+            self.on_drained()
+        else:
+            self.delivery.patience.watch(self, self.outlet.untaken, self._stall)
 
-    async def _run_tasks(self) -> CloseSocket | None:
-        closing: CloseSocket | None = None
+    def on_gone(self) -> None:
+        """Count out."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop()
+        self._forget_init_timer()
+        delivery = self.delivery
+        delivery.heartbeat.remove(self._beat, self)
+        delivery.patience.forget(self)
+        if self._expiry is not None:
+            delivery.expiries.remove(self._expiry)
+        delivery.census.leave(self.served)
+
+    def on_restart(self) -> None:
+        """Say so."""
+        self.close(CloseSocket(CloseCode.SERVICE_RESTART, _RESTART))
+
+    def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
-            with self.delivery.patience.watching(self._peer, self._stall):
-                async with self._timeout, asyncio.TaskGroup() as self._tasks:
-                    self._tasks.create_task(self._outgoing.run(), name="outgoing")
-                    await self.converse()
-        except* CloseSocket as reasons:
-            closing = _first(reasons)
-        except* (Gone, OSError):
-            # TimeoutError is an OSError.
-            if self._timeout.expired():
-                closing = self._out_of_time()
-        return closing
+            act(*arguments)
+        except CloseSocket as closing:
+            self.close(closing)
+        except Exception as error:  # noqa: BLE001 - whatever it is, one client alone is to suffer
+            internal_error(error)
+            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, "an internal error; connect again and resume"))
 
-    async def _send_unless_expired(self, message: MutableMapping[str, Any]) -> None:
-        if self.principal and self.delivery.has_expired(self.principal):
-            raise self._expired()
-        await self._send(message)
+    def _forget_init_timer(self) -> None:
+        if self._init_timer:
+            self._init_timer.cancel()
+            self._init_timer = None
+
+    def _init_is_late(self) -> None:
+        self.close(CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT))
+
+    def _expire(self) -> None:
+        self.close(CloseSocket.refused(TokenRefused(TokenProblem.EXPIRED, "get a new token and connect again")))
 
     def _stall(self) -> None:
-        # What has just expired is ending anyway, and can't be told to once more.
-        if not self._timeout.expired():
-            self._stalled = True
-            self._timeout.reschedule(asyncio.get_running_loop().time())
-
-    def _out_of_time(self) -> CloseSocket:
-        if self._stalled:
-            return CloseSocket(CloseCode.TRY_AGAIN_LATER, "this client has not taken a byte for too long; resume later")
-        return self._expired() if self.principal else CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT)
-
-    def _expired(self) -> CloseSocket:
-        return CloseSocket.refused(TokenRefused(TokenProblem.EXPIRED, "get a new token and connect again"))
-
-    async def _close(self, closing: CloseSocket) -> None:
-        try:
-            async with asyncio.timeout(END_TIMEOUT):
-                if text := self.last_words(closing):
-                    await self._send({"type": "websocket.send", "text": text})
-                await self._send({"type": "websocket.close", "code": closing.code.value, "reason": closing.reason})
-        except OSError:
-            # Gone, or not reading (TimeoutError is an OSError): no frame will reach it.
-            self._peer.abort()
+        self.close(
+            CloseSocket(CloseCode.TRY_AGAIN_LATER, "this client has not taken a byte for too long; resume later")
+        )
 
 
-def _first(group: BaseExceptionGroup[CloseSocket]) -> CloseSocket:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    if not isinstance(found, CloseSocket):
-        raise TypeError(found)
-    return found
+SessionFactory = Callable[[Delivery, SocketOutlet], Session]
+
+
+async def serve_socket(
+    make: SessionFactory, scope: Scope, receive: Receive, send: Send, delivery: Delivery, subprotocol: str | None
+) -> None:
+    """Serve one handshake: accept it, and converse.
+
+    On this service's own server it returns at once, and the server calls the session from then on.
+    """
+    await receive()
+    handshake = Handshake.of(scope)
+    try:
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+    except OSError:
+        return
+    if wire := wire_of(scope):
+        session = make(delivery, FrameOutlet(wire))
+        session.open(handshake)
+        wire.hand_over(session)
+    else:
+        await _converse(make, handshake, receive, send, delivery)
+
+
+async def _converse(
+    make: SessionFactory, handshake: Handshake, receive: Receive, send: Send, delivery: Delivery
+) -> None:
+    """Over ASGI alone: one task sends, another one receives."""
+    outlet = TextOutlet(send, lambda *, writable: session.on_writable(writable=writable))
+    session: Session = make(delivery, outlet)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sender = tasks.create_task(_send_all(outlet), name="outgoing")
+            receiver = tasks.create_task(_receive_all(session, outlet, receive), name="incoming")
+            session.open(handshake)
+            await asyncio.wait([sender, receiver], return_when=asyncio.FIRST_COMPLETED)
+            if outlet.ended:
+                # A client that does not read makes this wait for ever.
+                await asyncio.wait([sender], timeout=END_TIMEOUT)
+            sender.cancel()
+            receiver.cancel()
+    finally:
+        session.on_gone()
+
+
+async def _send_all(outlet: TextOutlet) -> None:
+    with suppress(OSError):
+        await outlet.run()
+
+
+async def _receive_all(session: Session, outlet: TextOutlet, receive: Receive) -> None:
+    while not session.closed:
+        # Who does not read the answers is not listened to.
+        await outlet.room()
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            break
+        text: str | None = message.get("text")
+        session.on_message(text if text is not None else message.get("bytes") or b"")

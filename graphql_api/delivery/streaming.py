@@ -1,8 +1,8 @@
 """Subscriptions over HTTP: Server-Sent Events, and Apollo's multipart protocol."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from asyncio import Transport
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,19 +12,14 @@ from graphql_api.access.principal import Principal
 from graphql_api.delivery import multipart, sse
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.frames import MULTIPART, SERVER_SENT_EVENTS, Lane
 from graphql_api.delivery.negotiation import MediaType
-from graphql_api.delivery.outgoing import Send
-from graphql_api.delivery.peer import Peer
+from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
+from graphql_api.delivery.outlet import AsgiOutlet, Send
 from graphql_api.delivery.session import END_TIMEOUT, Gone, Receive
-from graphql_api.schema import (
-    FormattedError,
-    Operation,
-    OperationRefused,
-    RequestContext,
-    SubscriptionContext,
-    encode_errors,
-    internal_error,
-)
+from graphql_api.delivery.sharing import Member
+from graphql_api.devices.model import Head
+from graphql_api.schema import FormattedError, Operation, RequestContext, encode_errors
 
 __all__ = ["STREAMED", "StreamRequest", "refuse_stream", "serve_stream"]
 
@@ -38,8 +33,9 @@ class _Framing(Protocol):
     opening: bytes
     keep_alive: bytes
     complete: bytes
+    lane: Lane
 
-    def result(self, encoded: bytes, cursor: str | None) -> bytes: ...
+    def result(self, encoded: bytes) -> bytes: ...
 
     def checkpoint(self, cursor: str) -> bytes: ...
 
@@ -48,9 +44,10 @@ class _EventStream:
     opening = b""
     keep_alive = sse.KEEP_ALIVE
     complete = sse.COMPLETE
+    lane = SERVER_SENT_EVENTS
 
-    def result(self, encoded: bytes, cursor: str | None) -> bytes:
-        return sse.next_event(encoded, cursor)
+    def result(self, encoded: bytes) -> bytes:
+        return sse.next_event(encoded)
 
     def checkpoint(self, cursor: str) -> bytes:
         return sse.checkpoint(cursor)
@@ -60,8 +57,9 @@ class _Multipart:
     opening = multipart.OPENING
     keep_alive = multipart.HEARTBEAT
     complete = multipart.CLOSING
+    lane = MULTIPART
 
-    def result(self, encoded: bytes, cursor: str | None) -> bytes:  # noqa: ARG002 - it is in the result's extensions
+    def result(self, encoded: bytes) -> bytes:
         return multipart.next_part(encoded)
 
     def checkpoint(self, cursor: str) -> bytes:  # noqa: ARG002 - the protocol has no place for one
@@ -83,7 +81,7 @@ class StreamRequest:
     media_type: MediaType
     caller: Principal | None
     resume_from: Sequence[str]
-    peer: Peer
+    transport: Transport | None
 
 
 async def serve_stream(receive: Receive, send: Send, delivery: Delivery, asked: StreamRequest) -> None:
@@ -92,36 +90,41 @@ async def serve_stream(receive: Receive, send: Send, delivery: Delivery, asked: 
     A body that ends for expiry, stall or with the server ends without its closing mark, so that clients come back.
     """
     framing, served = _FRAMINGS[asked.media_type]
-    body = _Body(send, framing, delivery, asked)
     with delivery.census.counting(served):
         await _start(send, framing, asked.media_type)
+        body = _Body(send, framing, delivery, asked)
         left = delivery.seconds_left(asked.caller) if asked.caller else None
         try:
             async with delivery.streams.limited(left) as end_soon:
-                with delivery.patience.watching(asked.peer, end_soon):
-                    async with asyncio.TaskGroup() as tasks:
-                        watch = tasks.create_task(_watch_for_disconnect(receive), name="disconnect")
-                        keep_alive = tasks.create_task(body.keep_alive(), name="keep-alive")
+                body.end_soon = end_soon
+                async with asyncio.TaskGroup() as tasks:
+                    watch = tasks.create_task(_watch_for_disconnect(receive), name="disconnect")
+                    tasks.create_task(body.outlet.run(), name="outgoing")
+                    try:
                         await body.deliver()
+                    finally:
                         watch.cancel()
-                        keep_alive.cancel()
         except* (Gone, OSError):
             # TimeoutError, which is an OSError: the token has expired, the client has taken nothing for too
             # long, or the server is about to end.
             pass
-        await _end(send, asked.peer)
+        finally:
+            body.stop()
+        await _end(send, asked.transport)
 
 
-async def refuse_stream(send: Send, errors: Sequence[FormattedError], media_type: MediaType, peer: Peer) -> None:
+async def refuse_stream(
+    send: Send, errors: Sequence[FormattedError], media_type: MediaType, transport: Transport | None
+) -> None:
     """Answer with a stream that holds nothing but the errors of an operation that can't be executed.
 
     Source: GraphQL over SSE, section "Distinct connections mode": validation errors are ``next`` events.
     """
     framing, _ = _FRAMINGS[media_type]
     await _start(send, framing, media_type)
-    for frame in (framing.result(encode_errors(errors), None), framing.complete):
-        await send({"type": "http.response.body", "body": frame, "more_body": True})
-    await _end(send, peer)
+    for frame in (framing.result(encode_errors(errors)), framing.complete):
+        await send(_part(frame))
+    await _end(send, transport)
 
 
 async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
@@ -133,16 +136,17 @@ async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
         (b"x-accel-buffering", b"no"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": framing.opening, "more_body": True})
+    await send(_part(framing.opening))
 
 
-async def _end(send: Send, peer: Peer) -> None:
+async def _end(send: Send, transport: Transport | None) -> None:
     # A client that does not read makes this wait for ever.
     try:
         async with asyncio.timeout(END_TIMEOUT):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except TimeoutError:
-        peer.abort()
+        if transport:
+            transport.abort()
 
 
 async def _watch_for_disconnect(receive: Receive) -> None:
@@ -151,73 +155,136 @@ async def _watch_for_disconnect(receive: Receive) -> None:
     raise Gone
 
 
+def _part(data: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": True}
+
+
+class _Subscription(Member):
+    """The subscription of one streamed answer."""
+
+    __slots__ = ("_is_live", "body")
+
+    def __init__(self, body: "_Body", lane: Lane) -> None:
+        super().__init__(body.outlet, lane)
+        self.body = body
+        self._is_live = False
+
+    def on_level(self, place: Head) -> None:
+        """As soon as it is live the client gets a cursor, unless the last result had it."""
+        if self._is_live:
+            return
+        self._is_live = True
+        if self.told != place.version and self.group:
+            self.told = place.version
+            self.body.tell(self.group.cursor(place))
+
+    def on_refused(self, error: Exception) -> None:
+        """There is nothing to stream but the reason."""
+        self.body.end(error)
+
+    def checkpoint(self) -> str | None:
+        """The cursor of where it stands, where that is further than its client knows."""
+        place = self.audience.checkpoint(self) if self.audience else None
+        if self.group is None or place is None or place.version <= max(self.told, self.group.sent):
+            return None
+        self.told = place.version
+        return self.group.cursor(place)
+
+
 class _Body:
-    """The body of one streamed answer; one writer at a time."""
+    """The body of one streamed answer."""
 
     def __init__(self, send: Send, framing: _Framing, delivery: Delivery, asked: StreamRequest) -> None:
         self._asked = asked
-        self._send = send
         self._framing = framing
         self._delivery = delivery
-        self._context: SubscriptionContext | None = None
-        self._told: str | None = None
-        # A frame must not begin inside another one; a stalled client makes both writers wait.
-        self._writing = asyncio.Lock()
-        self._live = asyncio.Event()
+        self._waiting = asked.transport.get_write_buffer_size if asked.transport else None
+        self.outlet = AsgiOutlet(send, lambda data: [_part(data)], self._on_writable)
+        self.end_soon: Callable[[], None] = lambda: None
+        self._ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self._subscription: _Subscription | None = None
+        self._expiry: int | None = None
+        self._beat: int | None = None
 
     async def deliver(self) -> None:
-        """Send the results of the operation, and the closing mark."""
+        """Write the results of the operation, and the closing mark."""
+        operation, variables, caller = self._asked.operation, self._asked.variables, self._asked.caller
+        if caller:
+            self._expiry = self._delivery.expiries.add(caller.expires_at, self._expire)
+        self._beat = self._delivery.heartbeat.add(self)
         try:
-            results = self._subscribe if self._asked.operation.type is OperationType.SUBSCRIPTION else self._execute
-            async with aclosing(results()) as frames:
-                async for frame in frames:
-                    await self._write(frame)
-        except OperationRefused as refused:
-            await self._write(self._framing.result(encode_errors(refused.errors), None))
+            if operation.type is OperationType.SUBSCRIPTION:
+                await self._subscribe()
+            else:
+                context = RequestContext(self._delivery.service, caller)
+                result = await self._delivery.executor.execute(operation, variables, context)
+                self._write(self._framing.result(result.encode()))
         except (Gone, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
-            await self._write(self._framing.result(encode_errors([internal_error(error)]), None))
-        await self._write(self._framing.complete)
+            self._write(self._framing.result(encode_errors(errors_of(error))))
+        self.outlet.end(_part(self._framing.complete))
 
-    async def keep_alive(self) -> None:
-        """Send a checkpoint when the subscription is live, and at every interval one or a sign of life."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._delivery.keep_alive):
-                    await self._live.wait()
-            self._live.clear()
-            checkpoint = self._context.checkpoint if self._context else None
-            if checkpoint and checkpoint != self._told:
-                self._told = checkpoint
-                await self._write(self._framing.checkpoint(checkpoint))
-            else:
-                await self._write(self._framing.keep_alive)
+    def keep_alive(self) -> None:
+        """A checkpoint, or a sign of life."""
+        if not self.outlet.writable:
+            return
+        checkpoint = self._subscription.checkpoint() if self._subscription else None
+        self._write(self._framing.checkpoint(checkpoint) if checkpoint else self._framing.keep_alive)
 
-    async def _execute(self) -> AsyncGenerator[bytes, None]:
-        context = RequestContext(self._delivery.service, self._asked.caller)
-        result = await self._delivery.executor.execute(self._asked.operation, self._asked.variables, context)
-        yield self._framing.result(result.encode(), None)
+    def tell(self, cursor: str) -> None:
+        """Send a cursor without a result."""
+        self._write(self._framing.checkpoint(cursor))
 
-    async def _subscribe(self) -> AsyncGenerator[bytes, None]:
-        visibility = self._asked.caller.visibility if self._asked.caller else None
-        context = SubscriptionContext(
-            self._delivery.service, visibility, on_live=self._live.set, resume_from=self._asked.resume_from
+    def end(self, error: Exception) -> None:
+        """There will be no results."""
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    def stop(self) -> None:
+        """Let go of everything."""
+        if self._subscription:
+            self._delivery.sharing.unsubscribe(self._subscription)
+        if self._expiry is not None:
+            self._delivery.expiries.remove(self._expiry)
+        if self._beat is not None:
+            self._delivery.heartbeat.remove(self._beat, self)
+        self._delivery.patience.forget(self)
+        if not self._ended.done():
+            self._ended.cancel()
+
+    async def _subscribe(self) -> None:
+        asked = self._asked
+        visibility = asked.caller.visibility if asked.caller else None
+        self._subscription = _Subscription(self, self._framing.lane)
+        self._delivery.sharing.subscribe(
+            sharing_key(asked.operation, asked.variables, visibility),
+            renderer_of(self._delivery, asked.operation, asked.variables, visibility),
+            self._subscription,
+            asked.resume_from,
         )
-        self._context = context
-        try:
-            async with aclosing(
-                self._delivery.executor.subscribe(self._asked.operation, self._asked.variables, context)
-            ) as results:
-                async for result in results:
-                    cursor = context.cursor
-                    self._told = cursor or self._told
-                    yield self._framing.result(result.encode(cursor), cursor)
-        finally:
-            await context.close()
+        await self._ended
 
-    async def _write(self, frame: bytes) -> None:
-        async with self._writing:
-            if self._asked.caller and self._delivery.has_expired(self._asked.caller):
-                raise Gone
-            await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+    def _write(self, frame: bytes) -> None:
+        self._delivery.expiries.expire()
+        self.outlet.write(frame)
+
+    def _expire(self) -> None:
+        # Nothing is written any more, from this very moment on.
+        self._expiry = None
+        self.outlet.ended = True
+        self.end_soon()
+        self.stop()
+
+    def _on_writable(self, *, writable: bool) -> None:
+        if not writable:
+            self._delivery.patience.watch(self, self._waiting or self.outlet.untaken, self._stall)
+            return
+        self._delivery.patience.forget(self)
+        if self._subscription and self._subscription.audience:
+            self._subscription.audience.drained(self._subscription)
+            if self._subscription.group:
+                self._subscription.group.serve()
+
+    def _stall(self) -> None:
+        self.end_soon()

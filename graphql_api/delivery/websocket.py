@@ -1,9 +1,7 @@
-"""The graphql-transport-ws endpoint: the protocol's rules (:mod:`.protocol`) with a socket and tasks."""
+"""The graphql-transport-ws endpoint: the protocol's rules (:mod:`.connection`) with a socket and operations."""
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
 
 from graphql import OperationType
 
@@ -14,92 +12,152 @@ from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.outgoing import Send
+from graphql_api.delivery.frames import escaped
+from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
+from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
+from graphql_api.delivery.request import GraphQLRequest
 from graphql_api.delivery.resume import kept, resume_point, resume_points
-from graphql_api.delivery.session import CloseSocket, Receive, Scope, Session, header
+from graphql_api.delivery.session import CloseSocket, Handshake, Receive, Scope, Session, serve_socket
+from graphql_api.delivery.sharing import Member
+from graphql_api.devices.model import Head
 from graphql_api.moment import format_moment
-from graphql_api.schema import Operation, OperationRefused, RequestContext, SubscriptionContext, internal_error
+from graphql_api.schema import Operation, RequestContext
 
 __all__ = ["GraphQLSocket", "serve_graphql_socket"]
 
 
 async def serve_graphql_socket(scope: Scope, receive: Receive, send: Send, delivery: Delivery) -> None:
     """Serve one WebSocket handshake at ``/graphql``."""
-    with delivery.census.counting(Served.GRAPHQL_SOCKET):
-        session = GraphQLSocket(scope, receive, send, delivery)
-        # Without the subprotocol it is accepted all the same: a client that offered none sees no other refusal.
-        await session.run(SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None)
+    # Without the subprotocol it is accepted all the same: a client that offered none sees no other refusal.
+    offered = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+    await serve_socket(GraphQLSocket, scope, receive, send, delivery, offered)
 
 
-@dataclass(slots=True)
-class _Running:
-    """An operation under way."""
+class _Subscription(Member):
+    """A subscription of one socket."""
 
-    task: "asyncio.Task[None]"
-    context: SubscriptionContext | None = None
-    told: str | None = None
-    """The cursor that the client was sent last."""
+    __slots__ = ("_is_live", "message", "socket")
+
+    def __init__(self, socket: "GraphQLSocket", message: Subscribe) -> None:
+        prefix = escaped(message.id)
+        super().__init__(socket.outlet, socket.outlet.lane(len(prefix)), prefix)
+        self.socket = socket
+        self.message = message
+        self._is_live = False
+
+    def on_level(self, place: Head) -> None:
+        """As soon as it is live the client gets a cursor: a quiet one is resumable too."""
+        if not self._is_live:
+            self._is_live = True
+            self.socket.tell({self.message.id: self._cursor(place)})
+
+    def on_refused(self, error: Exception) -> None:
+        """The operation is over."""
+        self.socket.end(self.message, error)
+
+    def checkpoint(self) -> str | None:
+        """The cursor of where it stands, where that is further than its client knows."""
+        group = self.group
+        place = self.audience.checkpoint(self) if self.audience else None
+        if group is None or place is None or place.version <= max(self.told, group.sent):
+            return None
+        return self._cursor(place)
+
+    def _cursor(self, place: Head) -> str:
+        self.told = place.version
+        if self.group is None:
+            raise RuntimeError("a subscription without a group stands nowhere")
+        return self.group.cursor(place)
 
 
 class GraphQLSocket(Session):
     """One client that speaks graphql-transport-ws."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, delivery: Delivery) -> None:
-        super().__init__(scope, receive, send, delivery)
+    __slots__ = ("_header_token", "_protocol", "_resume_from", "_running")
+
+    served = Served.GRAPHQL_SOCKET
+
+    def __init__(self, delivery: Delivery, outlet: SocketOutlet) -> None:
+        super().__init__(delivery, outlet)
         self._protocol = ServerConnection()
-        self._running: dict[Subscribe, _Running] = {}
+        self._running: dict[Subscribe, _Subscription | asyncio.Task[None]] = {}
         # From the connection_init, for the first subscribe with that id: a component that
         # subscribes later on the same socket starts afresh.
         self._resume_from: dict[str, str] = {}
+        self._header_token: str | None = None
 
-    async def converse(self) -> None:
-        """Take one message after the other; each operation runs in a task of its own."""
-        if SUBPROTOCOL not in self.scope["subprotocols"]:
+    def begin(self, handshake: Handshake) -> None:
+        """See that the protocol is ours; its messages begin with the client's."""
+        if SUBPROTOCOL not in handshake.subprotocols:
             raise CloseSocket(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE)
-        while True:
-            # Who does not read the answers is not listened to.
-            await self.room()
-            self._handle(await self.receive())
+        self._header_token = handshake.authorization
 
-    def keep_alive_text(self) -> str | None:
-        """A ping, with the cursors of all operations whose checkpoint the client has not got.
-
-        Not before the ack: Python's gql takes whatever comes first for it.
-        """
-        if self.principal is None:
-            return None
-        cursors = {}
-        for operation, running in self._running.items():
-            checkpoint = running.context.checkpoint if running.context else None
-            if checkpoint and checkpoint != running.told:
-                cursors[operation.id] = running.told = checkpoint
-        return ping({"cursors": cursors} if cursors else None)
-
-    def _handle(self, message: str | bytes) -> None:
+    def receive(self, message: str | bytes) -> None:
+        """Take one message; each operation goes on by itself."""
         try:
             event = self._protocol.receive(message)
         except ProtocolViolation as violation:
             raise CloseSocket(violation.code, violation.reason) from violation
         match event:
             case Reply():
-                self.write(event.text)
+                self.send(event.text)
             case ConnectionInit():
                 self._initialise(event)
             case Subscribe():
                 self._begin(event)
             case Completed():
-                if running := self._running.pop(event.operation, None):
-                    running.task.cancel()
+                self._stop(event.operation)
+
+    def keep_alive(self) -> None:
+        """A ping, with the cursors of all operations that have moved on.
+
+        Not before the ack: Python's gql takes whatever comes first for it. Nor while the client takes nothing: it is
+        looked after by our patience.
+        """
+        if self.principal is None or not self.outlet.writable:
+            return
+        cursors = {}
+        for message, running in self._running.items():
+            if isinstance(running, _Subscription) and (cursor := running.checkpoint()):
+                cursors[message.id] = cursor
+        self.send(ping({"cursors": cursors} if cursors else None))
+
+    def on_drained(self) -> None:
+        """Who was behind goes on."""
+        for running in list(self._running.values()):
+            if isinstance(running, _Subscription) and running.audience:
+                running.audience.drained(running)
+                if running.group:
+                    running.group.serve()
+
+    def stop(self) -> None:
+        """End all operations."""
+        for message in self._protocol.close():
+            self._stop(message)
+
+    def tell(self, cursors: dict[str, str]) -> None:
+        """Send cursors without results."""
+        self.send(ping({"cursors": cursors}))
+
+    def end(self, message: Subscribe, error: Exception | None = None) -> None:
+        """An operation is over, with an error or without."""
+        if isinstance(self._running.pop(message, None), _Subscription):
+            self.delivery.census.leave(Served.OPERATION)
+        if error is None:
+            self.send(self._protocol.complete(message))
+        else:
+            self.send(self._protocol.error(message, errors_of(error)))
 
     def _initialise(self, message: ConnectionInit) -> None:
         try:
-            token = token_from_payload(message.payload) or token_from_header(header(self.scope, b"authorization"))
+            token = token_from_payload(message.payload) or token_from_header(self._header_token)
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
         principal = self.admit(token)
+        self._header_token = None
         self._resume_from = resume_points((message.payload or {}).get("resumeFrom"))
-        self.write(
+        self.send(
             self._protocol.acknowledge(
                 {
                     "schools": ["*"] if principal.visibility.all_schools else sorted(principal.visibility.schools),
@@ -112,60 +170,55 @@ class GraphQLSocket(Session):
         principal = self.principal
         if principal is None:
             raise CloseSocket(CloseCode.UNAUTHORIZED)
+        request = message.take_request()
         # Taken by the first subscribe with that id, whatever becomes of it.
         of_socket = self._resume_from.pop(message.id, None)
-        resume_from = kept(of_socket, resume_point(message.request.extensions.get("resumeFrom")))
-        self._running[message] = _Running(self.start(self._operate(message, principal, resume_from)))
-
-    async def _operate(self, message: Subscribe, principal: Principal, resume_from: Sequence[str]) -> None:
         try:
-            with self.delivery.census.counting(Served.OPERATION):
-                request = message.request
-                operation = self.delivery.executor.prepare(request.query, request.operation_name)
-                if operation.type is OperationType.SUBSCRIPTION:
-                    await self._subscribe(message, operation, principal, resume_from)
-                else:
-                    await self._execute(message, operation, principal)
-            ending = self._protocol.complete(message)
-        except OperationRefused as refused:
-            ending = self._protocol.error(message, refused.errors)
-        except (CloseSocket, OSError):
-            raise
+            operation = self.delivery.executor.prepare(request.query, request.operation_name)
+            if operation.type is OperationType.SUBSCRIPTION:
+                resume_from = kept(of_socket, resume_point(request.extensions.get("resumeFrom")))
+                self._subscribe(message, operation, request, principal, resume_from)
+            else:
+                work = self._execute(message, operation, request, principal)
+                self._running[message] = self.delivery.start(work)
         except Exception as error:  # noqa: BLE001 - one operation's defect must not end the others of the socket
-            ending = self._protocol.error(message, [internal_error(error)])
-        finally:
-            self._running.pop(message, None)
-        self.write(ending)
+            self.end(message, error)
 
-    async def _execute(self, message: Subscribe, operation: Operation, principal: Principal) -> None:
-        context = RequestContext(self.delivery.service, principal)
-        result = await self.delivery.executor.execute(operation, message.request.variables, context)
-        self.write(self._protocol.next(message, result.encode()))
-
-    async def _subscribe(
-        self, message: Subscribe, operation: Operation, principal: Principal, resume_from: Sequence[str]
+    def _subscribe(
+        self,
+        message: Subscribe,
+        operation: Operation,
+        request: GraphQLRequest,
+        principal: Principal,
+        resume_from: Sequence[str],
     ) -> None:
-        context = SubscriptionContext(
-            self.delivery.service,
-            principal.visibility,
-            on_live=lambda: self._tell_live(message),
-            resume_from=resume_from,
+        subscription = self._running[message] = _Subscription(self, message)
+        self.delivery.census.enter(Served.OPERATION)
+        visibility = principal.visibility
+        self.delivery.sharing.subscribe(
+            sharing_key(operation, request.variables, visibility),
+            renderer_of(self.delivery, operation, request.variables, visibility),
+            subscription,
+            resume_from,
         )
-        running = self._running[message]
-        running.context = context
-        results = self.delivery.executor.subscribe(operation, message.request.variables, context)
-        try:
-            async with aclosing(results):
-                async for result in results:
-                    await self.room()
-                    cursor = context.cursor
-                    running.told = cursor or running.told
-                    self.write(self._protocol.next(message, result.encode(cursor)))
-        finally:
-            await context.close()
 
-    def _tell_live(self, message: Subscribe) -> None:
-        running = self._running.get(message)
-        if running and running.context and (cursor := running.context.checkpoint):
-            running.told = cursor
-            self.write(ping({"cursors": {message.id: cursor}}))
+    async def _execute(
+        self, message: Subscribe, operation: Operation, request: GraphQLRequest, principal: Principal
+    ) -> None:
+        with self.delivery.census.counting(Served.OPERATION):
+            try:
+                context = RequestContext(self.delivery.service, principal)
+                result = await self.delivery.executor.execute(operation, request.variables, context)
+                self.send(self._protocol.next(message, result.encode()))
+            except Exception as error:  # noqa: BLE001 - as above
+                self.end(message, error)
+            else:
+                self.end(message)
+
+    def _stop(self, message: Subscribe) -> None:
+        running = self._running.pop(message, None)
+        if isinstance(running, _Subscription):
+            self.delivery.sharing.unsubscribe(running)
+            self.delivery.census.leave(Served.OPERATION)
+        elif running is not None:
+            running.cancel()

@@ -1,9 +1,9 @@
 """Patience with clients that take nothing, on a clock of the test's own."""
 
 import pytest
+from graphql_api.delivery.peer import Peer, offer
 
 from graphql_api.delivery.patience import Patience
-from graphql_api.delivery.peer import Peer, offer
 
 
 class Transport:

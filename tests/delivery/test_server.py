@@ -6,10 +6,10 @@ import contextlib
 import httpx
 import pytest
 import uvicorn
+from graphql_api.delivery.peer import EXTENSION
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from graphql_api.delivery.peer import EXTENSION
 from graphql_api.delivery.server import Server, server_config
 
 pytestmark = pytest.mark.anyio

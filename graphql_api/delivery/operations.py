@@ -1,0 +1,97 @@
+"""From an operation that is asked for to the group of those who ask for the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from typing import Any, Self
+
+import orjson
+
+from graphql_api.access.principal import Visibility
+from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.group import Renderer
+from graphql_api.devices.watches import Item, Watch
+from graphql_api.errors import ServiceError
+from graphql_api.schema import FormattedError, Operation, OperationRefused, Rendering, internal_error, request_error
+
+__all__ = ["Operations", "errors_of", "renderer_of", "sharing_key"]
+
+
+def sharing_key(operation: Operation, variables: Mapping[str, Any], visibility: Visibility | None) -> Hashable:
+    """Equal for those, and only those, who ask for the same and may see the same.
+
+    Variables count as JSON, since in Python ``1 == True``; those that the operation does not declare don't count.
+    """
+    declared = {name: value for name, value in variables.items() if name in operation.declared}
+    return (
+        "graphql",
+        visibility,
+        operation.query,
+        operation.name,
+        orjson.dumps(declared, option=orjson.OPT_SORT_KEYS),
+    )
+
+
+def renderer_of(
+    delivery: Delivery, operation: Operation, variables: Mapping[str, Any], visibility: Visibility | None
+) -> Callable[[], Awaitable[Renderer]]:
+    """Opens the execution of a subscription."""
+
+    async def open_renderer() -> Renderer:
+        rendering = delivery.executor.rendering(operation, variables, service=delivery.service, visibility=visibility)
+        try:
+            await rendering.open()
+        except BaseException:
+            await rendering.close()
+            raise
+        return _GraphQLRenderer(rendering)
+
+    return open_renderer
+
+
+def errors_of(error: Exception) -> list[FormattedError]:
+    """What a client is told of an operation that can't be begun, or has failed."""
+    if isinstance(error, OperationRefused):
+        return list(error.errors)
+    if isinstance(error, ServiceError):
+        return [{**request_error(error.code, str(error)), "extensions": error.extensions}]
+    return [internal_error(error)]
+
+
+class Operations:
+    """Queries and mutations under way on WebSockets: an async context manager that owns their tasks."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Have it done. What it raises is logged by the loop, and ends nothing else."""
+        task = asyncio.create_task(work, name="operation")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+class _GraphQLRenderer:
+    def __init__(self, rendering: Rendering) -> None:
+        self._rendering = rendering
+
+    @property
+    def watch(self) -> Watch[Any]:
+        return self._rendering.watch
+
+    async def render(self, item: Item[Any]) -> tuple[bytes, bool]:
+        result = await self._rendering.render(item.value)
+        # A result with errors may come out right the next time.
+        return result.encode(item.cursor), not result.errors
+
+    async def close(self) -> None:
+        await self._rendering.close()
