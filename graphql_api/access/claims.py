@@ -30,6 +30,7 @@ class TokenProblem(StrEnum):
     MISSING = "token-missing"
     INVALID = "token-invalid"
     EXPIRED = "token-expired"
+    REVOKED = "token-revoked"
 
 
 class TokenRefused(Unauthenticated):
