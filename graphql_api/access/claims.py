@@ -44,6 +44,11 @@ class TokenRefused(Unauthenticated):
         self.reason = reason
         self.sentence = sentence
 
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """The code, and the reason's word."""
+        return {"code": self.code, "reason": self.reason.value}
+
 
 def _invalid(sentence: str) -> TokenRefused:
     return TokenRefused(TokenProblem.INVALID, sentence)
