@@ -66,7 +66,7 @@ def record(
         LimitExceeded: there are too many revocations already: nothing is recorded.
     """
     connection.execute(_LOCK)
-    known = dict(connection.execute(_KNOWN, {"subject_is": subject}).tuples().all())
+    known = {row.school_id: row.issued_before for row in connection.execute(_KNOWN, {"subject_is": subject})}
     fresh = [school for school in schools if school not in known or known[school] < issued_before]
     newest, count = connection.execute(_END).one()
     if count + len(set(fresh) - known.keys()) > REVOCATIONS_LIMIT:
