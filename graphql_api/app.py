@@ -208,7 +208,9 @@ def _application(lifespan: Lifespan, *, own_keys: bool) -> FastAPI:
     async def ready() -> JSONResponse:
         """The process can do its work; with the reasons when it does it worse, and 503 when it can't."""
         services: Services = app.state.services
-        readiness = await check_readiness(services.store, services.news, services.issuer_keys, own_keys=own_keys)
+        readiness = await check_readiness(
+            services.store, services.news, services.revoking, services.issuer_keys, own_keys=own_keys
+        )
         reasons = {"reasons": readiness.reasons} if readiness.reasons else {}
         return JSONResponse({"status": readiness.status, **reasons}, status_code=readiness.http_status)
 

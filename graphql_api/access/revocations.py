@@ -1,13 +1,13 @@
 """Which tokens have been revoked, and who is to be told when theirs is. No I/O: what is stored is told here."""
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from graphql_api.access.principal import EVERY_SCHOOL, Principal
 from graphql_api.moment import Moment
 
-__all__ = ["Revocation", "Revocations", "RevocationsStatistics", "Watch"]
+__all__ = ["Holder", "Revocation", "Revocations", "RevocationsStatistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,15 @@ class RevocationsStatistics:
     """Connections that ended for it, since the start."""
 
 
-OnRevoked = Callable[[], None]
-Watch = tuple[str, int]
-"""What :meth:`Revocations.watch` returns, for :meth:`Revocations.unwatch`."""
+class Holder(Protocol):
+    """Who holds a token and wants to hear of its revocation; told apart by identity."""
+
+    @property
+    def principal(self) -> Principal:
+        """The caller whose token it is; stays the same while it is watched."""
+
+    def on_revoked(self) -> None:
+        """The token has been revoked: called once, and not watched any more."""
 
 
 class Revocations:
@@ -54,8 +60,7 @@ class Revocations:
 
     def __init__(self) -> None:
         self._moments: dict[str, dict[str, Moment]] = {}
-        self._watched: dict[str, dict[int, tuple[Principal, OnRevoked]]] = {}
-        self._numbers = itertools.count()
+        self._watched: dict[str, dict[Holder, None]] = {}
         self._ended = 0
 
     def refuse(self, principal: Principal) -> bool:
@@ -90,17 +95,15 @@ class Revocations:
             else:
                 del self._moments[subject]
 
-    def watch(self, principal: Principal, on_revoked: OnRevoked) -> Watch:
-        """Have this called once, as soon as the token is revoked; one that is already is not told."""
-        number = next(self._numbers)
-        self._watched.setdefault(principal.subject, {})[number] = principal, on_revoked
-        return principal.subject, number
+    def watch(self, holder: Holder) -> None:
+        """Tell it once, as soon as its token is revoked; one whose token is revoked already is not told."""
+        self._watched.setdefault(holder.principal.subject, {})[holder] = None
 
-    def unwatch(self, watch: Watch) -> None:
-        """Don't call it. May be repeated, and called when it has been told."""
-        subject, number = watch
+    def unwatch(self, holder: Holder) -> None:
+        """Don't tell it. May be repeated, and called when it has been told."""
+        subject = holder.principal.subject
         if watched := self._watched.get(subject):
-            watched.pop(number, None)
+            watched.pop(holder, None)
             if not watched:
                 del self._watched[subject]
 
@@ -113,13 +116,12 @@ class Revocations:
         )
 
     def _tell(self, subject: str) -> int:
-        told = [
-            (number, on_revoked)
-            for number, (principal, on_revoked) in self._watched.get(subject, {}).items()
-            if self.refuse(principal)
-        ]
-        for number, on_revoked in told:
-            self.unwatch((subject, number))
-            on_revoked()
-        self._ended += len(told)
-        return len(told)
+        told = 0
+        for holder in [each for each in self._watched.get(subject, ()) if self.refuse(each.principal)]:
+            # Telling one may make another one leave.
+            if holder in self._watched.get(subject, ()):
+                self.unwatch(holder)
+                holder.on_revoked()
+                told += 1
+        self._ended += told
+        return told

@@ -19,7 +19,7 @@ class Entitlement:
     Expiry is exact, as :class:`Expiries` says; a revocation counts as soon as this process hears of it.
     """
 
-    __slots__ = ("_expiries", "_expiry", "_on_end", "_principal", "_revocations", "_watch")
+    __slots__ = ("_expiries", "_expiry", "_on_end", "_revocations", "principal")
 
     def __init__(
         self,
@@ -28,22 +28,27 @@ class Entitlement:
         principal: Principal,
         on_end: Callable[[TokenRefused], None],
     ) -> None:
+        self.principal = principal
         self._expiries = expiries
         self._revocations = revocations
-        self._principal = principal
         self._on_end = on_end
         # Between verifying a token and this there may have been a wait.
         until = _AT_ONCE if revocations.refuse(principal) else principal.expires_at
-        self._expiry = expiries.add(until, self._end)
-        self._watch = revocations.watch(principal, self._end)
+        self._expiry = expiries.add(until, self._on_expired)
+        revocations.watch(self)
 
     def cancel(self) -> None:
         """Don't call back. May be repeated."""
         self._expiries.remove(self._expiry)
-        self._revocations.unwatch(self._watch)
+        self._revocations.unwatch(self)
 
-    def _end(self) -> None:
+    def on_revoked(self) -> None:
+        """As :class:`~graphql_api.access.revocations.Holder` says."""
+        self._end(TokenProblem.REVOKED)
+
+    def _on_expired(self) -> None:
+        self._end(TokenProblem.REVOKED if self._revocations.refuse(self.principal) else TokenProblem.EXPIRED)
+
+    def _end(self, problem: TokenProblem) -> None:
         self.cancel()
-        revoked = self._revocations.refuse(self._principal)
-        problem = TokenProblem.REVOKED if revoked else TokenProblem.EXPIRED
         self._on_end(TokenRefused(problem, "get a new token and connect again"))

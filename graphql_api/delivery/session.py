@@ -74,7 +74,8 @@ class Session(ABC):
     """A conversation over one WebSocket, from the accepted handshake to the close frame.
 
     It has no task of its own: it is called when something comes, and writes what goes out. What it begins
-    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired.
+    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired or
+    been revoked.
     """
 
     __slots__ = ("_admission", "_beat", "_closed", "_entitlement", "_init_timer", "delivery", "outlet", "principal")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from graphql_api.access.issuer_keys import IssuerKeys
 from graphql_api.devices.news import News
+from graphql_api.devices.revoking import Revoking
 from graphql_api.devices.store import Store
 from graphql_api.errors import Unavailable
 
@@ -20,6 +21,10 @@ _NO_KEYS = (
 )
 _KEYS_STALE = (
     "The keys of the tokens' issuer could not be fetched the last time: those of before serve, new ones are not known."
+)
+_NOT_REVOKING = (
+    "What has been revoked could not be read the last time: what is known stays in force, what other processes revoke"
+    " is not heard of."
 )
 
 
@@ -36,12 +41,15 @@ class Readiness:
         return HTTPStatus.SERVICE_UNAVAILABLE if self.status == "unavailable" else HTTPStatus.OK
 
 
-async def check_readiness(store: Store, news: News, issuer_keys: IssuerKeys | None, *, own_keys: bool) -> Readiness:
+async def check_readiness(
+    store: Store, news: News, revoking: Revoking, issuer_keys: IssuerKeys | None, *, own_keys: bool
+) -> Readiness:
     """Ask what the work depends on.
 
     Args:
         store: without it nothing goes.
         news: without it all goes, later.
+        revoking: hears of what other processes revoke.
         issuer_keys: the published ones, if any are.
         own_keys: whether there are keys besides those.
     """
@@ -55,6 +63,8 @@ async def check_readiness(store: Store, news: News, issuer_keys: IssuerKeys | No
     reasons = []
     if not news.statistics().connected:
         reasons.append(_BROADCASTER_LOST)
+    if revoking.statistics().failing:
+        reasons.append(_NOT_REVOKING)
     if keys and not keys.keys:
         reasons.append(_NO_KEYS)
     elif keys and keys.failing:

@@ -116,6 +116,20 @@ async def test_a_key_that_is_withdrawn_is_no_good_any_more():
             verifier.verify(token_of(old, "old"))
 
 
+async def test_the_same_keys_change_nothing():
+    """A set that is fetched again and is the same leaves the remembered tokens as they are."""
+    key = new_key()
+    async with keys_of(Issuer(published(key, "a"))) as keys:
+        verifier = verifier_of(keys)
+        token = token_of(key, "a")
+        verifier.verify(token)
+        version = keys.version
+        await keys.refresh()
+        verifier.verify(token)
+        assert (keys.version, keys.statistics().fetches) == (version, 2)
+        assert verifier.statistics().hits == 1
+
+
 async def test_keys_are_fetched_again_by_themselves():
     """Without a token that asks for it, the set is fetched every interval."""
     issuer = Issuer(published(new_key(), "a"))

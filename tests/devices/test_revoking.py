@@ -14,6 +14,7 @@ from graphql_api.devices.revoking import LONGEST_SUBJECT, POLL_INTERVAL, Revokin
 from graphql_api.devices.store import Store
 from graphql_api.errors import BadUserInput, Forbidden, LimitExceeded, Unavailable
 from graphql_api.moment import DAY, MINUTE, SECOND, Moment
+from tests.access.test_revocations import Connection
 from tests.devices.conftest import DAWN, plain_engine
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +68,7 @@ async def test_every_process_hears_of_it(store, clock):
     async with process(store, clock) as (here, revoking, _), process(store, clock) as (there, _, turns):
         told = []
         for known, name in ((here, "here"), (there, "there")):
-            known.watch(bearer(), lambda name=name: told.append(name))
+            known.watch(Connection(bearer(), lambda name=name: told.append(name)))
         assert await revoking.revoke(PLATFORM, "anna", None) == 1
         assert told == ["here"]
         await turns.next()
