@@ -149,7 +149,7 @@ class Store:
                 tuple(invalid),
             )
 
-        return await self._write(work)
+        return await self._write(school, work)
 
     async def retire(self, school: str, device_ids: Collection[str]) -> Administered:
         """Take devices out of service; they ignore reports until restored. Retired ones stay as they are.
@@ -183,7 +183,7 @@ class Store:
             devices = tuple(known[one] for one in folded)
             return epoch, Administered(decision.head, _round(school, head, decision), devices)
 
-        return await self._write(work)
+        return await self._write(school, work)
 
     async def mark_stale(self, school: str, *, silent_since: Moment, limit: int) -> Recorded:
         """Make devices UNKNOWN that were last reported at this moment or before, at most ``limit`` of them.
@@ -204,7 +204,7 @@ class Store:
             log.append(connection, school, head, decision)
             return epoch, Recorded(decision.head, _round(school, head, decision))
 
-        return await self._write(work)
+        return await self._write(school, work)
 
     async def stale_schools(self, silent_since: Moment) -> list[str]:
         """The schools for which :meth:`mark_stale` has something to do."""
@@ -284,8 +284,8 @@ class Store:
         self.epoch, found = await self._database.read(work)
         return found
 
-    async def _write(self, work: Callable[[Connection], tuple[str, T]]) -> T:
-        self.epoch, written = await self._database.write(work)
+    async def _write(self, school: str, work: Callable[[Connection], tuple[str, T]]) -> T:
+        self.epoch, written = await self._database.write(work, school=school)
         return written
 
 
