@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphql_api.devices.engines import Engines, UnusableDatabaseError
 from graphql_api.devices.migrations import Migration
 from graphql_api.devices.sqlite_file import FileGoneError
+from graphql_api.devices.tables import metadata
 from graphql_api.errors import Unavailable
 
 __all__ = ["Renewal", "lacks_tables"]
@@ -19,8 +20,11 @@ logger = logging.getLogger(__name__)
 GRACE = 5.0
 """Seconds that a database is left alone that is empty or gone: somebody may be about to restore it."""
 
-_NO_SUCH_TABLE = frozenset({"42P01", "42703"})
-"""SQLSTATEs of a table and a column that are not there."""
+_NO_SUCH_TABLE = "42P01"
+"""SQLSTATE of a table that is not there."""
+
+_NOT_IN_FILE = frozenset(f"no such table: {name}" for name in metadata.tables)
+"""What SQLite says of a table that is not there."""
 
 _EMPTY = "The store is empty, or being restored. Repeat the call in a few seconds."
 
@@ -64,14 +68,13 @@ class Renewal:
                 raise Unavailable(_EMPTY) from error
             if migration.before is None:
                 logger.warning("The database was empty, so its tables were made anew. All history begins again.")
-            elif migration.before != migration.after:
-                logger.warning("The database was made by an older version, so it was migrated.")
             self._empty_since = None
 
 
 def lacks_tables(error: SQLAlchemyError) -> bool:
-    """Whether this is the error of a database that is gone, empty, or from before a migration."""
+    """Whether this is the error of a database that is gone, or lacks a table of ours."""
     cause = getattr(error, "orig", None)
-    if isinstance(cause, FileGoneError) or getattr(cause, "sqlstate", None) in _NO_SUCH_TABLE:
-        return True
-    return str(cause).startswith(("no such table:", "no such column:"))
+    if getattr(cause, "sqlstate", None) == _NO_SUCH_TABLE:
+        # The text is in the server's language, and has the name in quotes.
+        return any(f'"{name}"' in str(cause) for name in metadata.tables)
+    return isinstance(cause, FileGoneError) or str(cause) in _NOT_IN_FILE
