@@ -124,10 +124,10 @@ class SwappedUnderFeed(RuleBasedStateMachine):
         self._take_ticks()
 
     @precondition(lambda self: self.messages)
-    @rule()
-    def lose(self):
-        """A message never arrives."""
-        self.messages.pop()
+    @rule(count=st.integers(1, 3))
+    def lose(self, count):
+        """The last messages never arrive."""
+        del self.messages[-count:]
 
     @rule()
     def compare(self):
@@ -174,11 +174,13 @@ class SwappedUnderFeed(RuleBasedStateMachine):
         self._take_ticks()
 
     @precondition(lambda self: self.store.log)
-    @rule(data=st.data())
-    def restore(self, data):
-        """An older backup is restored."""
+    @rule(lost=st.integers(1, 4), sizes=st.lists(st.integers(1, 2), max_size=4), heard=st.integers(0, 4))
+    def restore(self, lost, sizes, heard):
+        """An older backup is restored, and recorded to before anybody looks; the last messages are on their way."""
         self.meddled = True
-        self.store.restore(data.draw(st.integers(0, len(self.store.log) - 1)))
+        self.store.restore(max(len(self.store.log) - lost, 0))
+        rounds = [(self.store.true_epoch, self.store.record(size)) for size in sizes]
+        self.messages += rounds[max(len(rounds) - heard, 0) :]
 
     @rule(length=st.integers(0, 6))
     def swap(self, length):
@@ -228,4 +230,4 @@ class SwappedUnderFeed(RuleBasedStateMachine):
 
 
 TestSwappedUnderFeed = SwappedUnderFeed.TestCase
-TestSwappedUnderFeed.settings = settings(max_examples=150, stateful_step_count=30)
+TestSwappedUnderFeed.settings = settings(max_examples=250, stateful_step_count=25)
