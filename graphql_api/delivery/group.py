@@ -199,14 +199,16 @@ class Group:
         breath = Breath()
         try:
             while (subscriber := self.audience.next_due()) is not None:
-                standing = subscriber.standing
+                standing, resets = subscriber.standing, self.audience.resets
                 try:
                     await self._take_turn(subscriber)
                     pause = _FIRST_RETRY
                 except Exception as error:  # an error would end the subscription for good
                     if not isinstance(error, Unavailable):
                         logger.exception("A subscriber could not be served, and will be served again.")
-                    self.audience.served(subscriber, standing, subscriber.rest)
+                    # The log may have become another one meanwhile, in which it stands nowhere.
+                    lost = resets != self.audience.resets
+                    self.audience.served(subscriber, Fresh.LOST if lost else standing, subscriber.rest)
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
                     pause = min(2 * pause, _LONGEST_RETRY)
                 if breath.is_due:
