@@ -105,14 +105,14 @@ def listener(group):
     return listener
 
 
-@pytest.mark.parametrize("answer", [Unavailable("gone"), Step([Item("old", OLD, None)], OLD)])
+@pytest.mark.parametrize("answer", [Unavailable("gone"), Step([Item("old", OLD, None, version=9)], OLD)])
 async def test_a_turn_that_a_reset_interrupts_leads_nowhere(group, listener, answer):
     """However a turn ends during which the log became another one, its subscriber is not recovered, and is told so."""
     assert await group.watch.asked.get() == OLD
     group.reset(NEW)
     group.watch.answers.put_nowait(answer)
     assert await group.watch.asked.get() is Fresh.LOST
-    group.watch.answers.put_nowait(Step([Item("new", NEW, None)], NEW))
+    group.watch.answers.put_nowait(Step([Item("new", NEW, None, version=9)], NEW))
     assert await listener.next() == "new"
     await listener.live.wait()
     assert listener.received == ["new"]
