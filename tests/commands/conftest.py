@@ -132,6 +132,13 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/graphql"
 
+    # As the clients of tests/wire look for it.
+    http = url
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/graphql"
+
     def access(self, *schools: str, scopes: str = "devices:read devices:publish") -> dict[str, str]:
         """The environment that gives `watch` and `publish` their URL and a token."""
         return {"URL": self.url, "TOKEN": token(*schools, scopes=scopes)}
