@@ -8,9 +8,10 @@ import signal
 import socket
 
 import pytest
+import sqlalchemy as sa
 
-from tests.commands.conftest import serving, token
-from tests.devices.conftest import postgresql_url, redis  # noqa: F401 - fixtures
+from tests.commands.conftest import changed, serving, token
+from tests.devices.conftest import plain_engine, postgresql_url, redis  # noqa: F401 - fixtures
 from tests.wire.clients import EVENTS, Socket, http_client, publish
 
 pytestmark = pytest.mark.anyio
@@ -19,14 +20,24 @@ STARTED = r"Started server process \[(\d+)\]"
 
 
 @pytest.fixture
-def service(tmp_path, postgresql_url, redis):  # noqa: F811 - fixtures
-    with serving(tmp_path, "--workers", "2", DATABASE_URL=postgresql_url, BROADCAST_URL=redis.url) as service:
+def shared(postgresql_url, redis):  # noqa: F811 - fixtures
+    """The settings of what workers share."""
+    return {"DATABASE_URL": postgresql_url, "BROADCAST_URL": redis.url}
+
+
+@pytest.fixture
+def service(tmp_path, shared):
+    with serving(tmp_path, "--workers", "2", **shared) as service:
         yield service
 
 
 @pytest.fixture
 def workers(service):
-    """The numbers of their processes. The address is told once both serve."""
+    return processes(service)
+
+
+def processes(service):
+    """The numbers of the workers' processes. The address is told once both serve."""
     return [int(number) for number in re.findall(STARTED, "\n".join(service.process.stderr.seen))]
 
 
@@ -141,3 +152,44 @@ async def test_no_worker_outlives_the_command(service, workers):
         for connected in (one, other):
             assert (await connected.closed())[0] == 1012
     assert (await gone(service)).count("Finished server process") == 2
+
+
+def let_in(postgresql, database_url, *, allowed):
+    """Have PostgreSQL accept new connections to a database, or refuse them; those that there are stay."""
+    with plain_engine(postgresql) as engine, engine.begin() as connection:
+        name = sa.make_url(database_url).database
+        connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
+
+
+async def test_a_worker_that_can_not_start_is_tried_again_while_another_serves(service, workers, postgresql, shared):
+    """Without the database a worker is tried again and again while another serves; with none left, the command ends."""
+    killed, kept = workers
+    log = service.process.stderr
+    let_in(postgresql, shared["DATABASE_URL"], allowed=False)
+    os.kill(killed, signal.SIGKILL)
+    for delay in ("0", "0.5", "1"):
+        assert log.until(r"Worker \d+ is replaced in (\S+) s: (.*)")[1] == delay
+    assert "DEVICE_STATUS_DATABASE_URL: postgresql://" in log.seen[-1]
+    assert await ready(service) == {"status": "ready"}
+    let_in(postgresql, shared["DATABASE_URL"], allowed=True)
+    log.until("Application startup complete")
+    new = int(re.findall(STARTED, "\n".join(log.seen))[-1])
+    async with client(service, new, [new, kept]) as connected:
+        await publish(service, token("1"), a="ONLINE")
+        assert await devices(connected) == ["a"]
+    let_in(postgresql, shared["DATABASE_URL"], allowed=False)
+    for worker in (new, kept):
+        os.kill(worker, signal.SIGKILL)
+    assert await asyncio.to_thread(service.process.popen.wait) == 1
+    assert re.search("^DEVICE_STATUS_DATABASE_URL: .* can't be reached: ", await gone(service), re.MULTILINE)
+
+
+async def test_a_worker_that_does_not_end_is_killed(tmp_path, shared):
+    """A worker that does nothing more, not even end, does not keep the command from ending."""
+    program = changed("graphql_api.cli.worker", patience="lambda settings: 0.5")
+    with serving(tmp_path, "--workers", "2", program=program, **shared) as service:
+        stopped, _ = processes(service)
+        os.kill(stopped, signal.SIGSTOP)
+        assert await asyncio.to_thread(service.process.end) == 0
+        log = await gone(service)
+    assert f"Worker {stopped} does not end, and is killed." in log
