@@ -28,8 +28,6 @@ __all__ = ["serve_with_workers"]
 
 logger = logging.getLogger(__name__)
 
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-
 _LONGEST_WORD = 65_536
 """Bytes that are read of what a worker says."""
 
@@ -44,17 +42,36 @@ def serve_with_workers(settings: Settings, host: str, port: int, workers: int) -
     """
     check_services(settings)
     logging.config.dictConfig(log_config())
-    listeners = listen(host, port)
     try:
-        asyncio.run(_Supervisor(settings, listeners, workers).run())
+        asyncio.run(_supervise(settings, host, port, workers))
     except ExceptionGroup as failures:
         # Each of the workers may have said the same.
         raise failures.exceptions[0] from None
+
+
+async def _supervise(settings: Settings, host: str, port: int, workers: int) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # One that this process was started to ignore, like SIGHUP under nohup, stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    listeners = listen(host, port)
+    try:
+        supervisor = _Supervisor(settings, listeners, workers)
+        async with asyncio.TaskGroup() as tasks:
+            kept = [tasks.create_task(supervisor.keep(number), name=f"worker {number}") for number in range(workers)]
+            await ended.wait()
+            # New connections are refused from now on, so that they go elsewhere.
+            _close(listeners)
+            for task in kept:
+                task.cancel()
     finally:
         _close(listeners)
 
 
 class _Supervisor:
+    """Keeps workers; those are numbered from 0."""
+
     def __init__(self, settings: Settings, listeners: list[socket.socket], workers: int) -> None:
         self._settings = settings
         self._listeners = listeners
@@ -62,38 +79,37 @@ class _Supervisor:
         self._restarts = Restarts(workers)
         self._announced = False
 
-    async def run(self) -> None:
-        """Until a signal, or until a worker can't be replaced; no worker is left then."""
-        ended = asyncio.Event()
-        for name in _ENDING:
-            # One that this process was started to ignore, like SIGHUP under nohup, stays ignored.
-            if signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:
-                asyncio.get_running_loop().add_signal_handler(signal.Signals[name], ended.set)
-        async with asyncio.TaskGroup() as tasks:
-            kept = [tasks.create_task(self._keep(number), name=f"worker {number}") for number in range(self._workers)]
-            await ended.wait()
-            # New connections are refused from now on, so that they go elsewhere.
-            _close(self._listeners)
-            for task in kept:
-                task.cancel()
+    async def keep(self, number: int) -> None:
+        """Have a worker with this number, and when it ends another; cancelled, end it.
 
-    async def _keep(self, number: int) -> None:
-        """Have a worker with this number, and when it ends another."""
+        Raises:
+            CommandFailed: there is no sense in another.
+        """
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            async with _Worker.start(self._settings, self._listeners) as worker:
-                word = await worker.word()
-                if word == SERVES:
-                    self._restarts.served(number)
-                    self._announce()
-                how = await worker.end()
-            reason = word.removeprefix(FAILED).decode(errors="replace") if word.startswith(FAILED) else how
+            reason = await self._live(number)
             delay = self._restarts.ended(number, loop.time() - began)
             if delay is None:
-                raise CommandFailed(reason if word else f"A worker could not start: {reason}.")
-            logger.warning("Worker %d is replaced in %g s: %s", worker.pid, delay, reason)
+                raise CommandFailed(reason)
+            logger.warning("Another worker starts in %g s: %s", delay, reason)
             await asyncio.sleep(delay)
+
+    async def _live(self, number: int) -> str:
+        """One worker from its start to its end, which is told in a sentence."""
+        try:
+            worker = _Worker(self._settings, self._listeners)
+        except OSError as error:
+            return f"No process can be started for a worker: {error.strerror}."
+        async with worker:
+            word = await worker.word()
+            if word == SERVES:
+                self._restarts.served(number)
+                self._announce()
+            how = await worker.end()
+        if word.startswith(FAILED):
+            return word.removeprefix(FAILED).decode(errors="replace")
+        return f"Worker {worker.pid} was ended by {how}{'' if word == SERVES else ' before it served'}."
 
     def _announce(self) -> None:
         if self._restarts.complete and not self._announced:
@@ -104,24 +120,26 @@ class _Supervisor:
 
 
 class _Worker:
-    """A worker's process, from its start to its end. An async context manager: leaving it, the process has ended."""
+    """A worker's process, from its start to its end. An async context manager: leaving it, the process has ended.
 
-    def __init__(self, process: "subprocess.Popen[bytes]", link: socket.socket, settings: Settings) -> None:
-        self._process = process
-        self._link = link
+    Raises:
+        OSError: the system has no room for another process.
+    """
+
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self._settings = settings
-        self.pid = process.pid
-
-    @classmethod
-    def start(cls, settings: Settings, listeners: list[socket.socket]) -> Self:
-        here, there = socket.socketpair()
-        here.settimeout(0)
-        with there, _signals_kept():
+        with contextlib.ExitStack() as unless_started:
+            here, there = (unless_started.enter_context(end) for end in socket.socketpair())
             numbers = [there.fileno(), *(listener.fileno() for listener in listeners)]
             # -P: what lies in the current directory is not imported.
             command = [sys.executable, "-P", "-m", "graphql_api.cli.worker", *map(str, numbers)]
-            process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)  # noqa: S603 (our own)
-        return cls(process, here, settings)
+            with _signals_kept():
+                self._process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)  # noqa: S603
+            unless_started.pop_all()
+        there.close()
+        here.settimeout(0)
+        self._link = here
+        self.pid = self._process.pid
 
     async def __aenter__(self) -> Self:
         return self
@@ -152,12 +170,12 @@ class _Worker:
         return said
 
     async def end(self) -> str:
-        """Wait for its end, and tell how it came about."""
+        """Wait for its end, and tell by what it came about."""
         with contextlib.suppress(ConnectionError):
             # It says nothing more: this returns when the system closes its side.
             await asyncio.get_running_loop().sock_recv(self._link, 1)
         code = await self._exit()
-        return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+        return _name_of(-code) if code < 0 else f"itself, with exit code {code}"
 
     async def _exit(self) -> int:
         # Without a thread for it, and without SIGCHLD: the end of the link comes moments before the exit code.
@@ -175,6 +193,13 @@ def _signals_kept() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, terminal)
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # a real-time one has no name
 
 
 def _close(listeners: list[socket.socket]) -> None:
