@@ -40,9 +40,13 @@ def patience(settings: "Settings") -> float:
 def main() -> None:
     """Serve until SIGTERM, or until the supervisor is gone."""
     link, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
-    with link.makefile("rb") as stream:
-        # The supervisor's, which is this program's own.
-        settings = pickle.load(stream)  # noqa: S301
+    try:
+        with link.makefile("rb") as stream:
+            # The supervisor's, which is this program's own.
+            settings = pickle.load(stream)  # noqa: S301
+    except (EOFError, ConnectionError):
+        # It is gone already.
+        sys.exit(1)
     threading.Thread(target=_end_with_supervisor, args=[link, patience(settings)], daemon=True).start()
     try:
         _serve(settings, listeners, link)
