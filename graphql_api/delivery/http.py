@@ -139,7 +139,7 @@ def _refuse_token(refusal: TokenRefused, media_type: MediaType) -> _Answer:
     # RFC 6750, section 3.1. A header is ASCII and a quoted string; our own sentences hold no quotes
     # but these.
     description = str(refusal).replace('"', "'")
-    error = request_error("UNAUTHENTICATED", str(refusal))
+    error = {"message": str(refusal), "extensions": refusal.extensions}
     challenge = f'Bearer error="invalid_token", error_description="{description}"'
     return _Answer(401, media_type, encode_errors([error]), (("WWW-Authenticate", challenge),))
 
