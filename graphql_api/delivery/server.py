@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import socket
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -21,6 +22,9 @@ from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
 
+
+_AFTER_OURSELVES = 10.0
+"""Seconds after which the system drops a client that takes nothing, when we did not: ours says why."""
 
 _handshakes = logging.getLogger("uvicorn.error.websocket")
 
@@ -239,6 +243,17 @@ def server_config(
     )
 
 
+def _drop_dead_peers(listening: int, seconds: float) -> None:
+    """Have the system drop connections whose peer acknowledges nothing for so long: those to be accepted inherit it.
+
+    A quiet client whose machine has vanished takes no signs of life, but they are too few to fill a buffer: without
+    this the system tries again for a quarter of an hour.
+    """
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):  # Linux has it
+        with socket.socket(fileno=os.dup(listening)) as duplicate:
+            duplicate.setsockopt(socket.IPPROTO_TCP, option, round(1_000 * seconds))
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which tells the application when it is about to end, and others when it listens."""
 
@@ -249,9 +264,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
         await super().startup(sockets)
-        # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
-        gc.collect()
-        gc.freeze()
+        if delivery := self.lifespan.state.get(STATE_KEY):
+            for server in self.servers:
+                for listening in server.sockets:
+                    _drop_dead_peers(listening.fileno(), delivery.patience.seconds + _AFTER_OURSELVES)
         if self.started and self._on_listening:
             self._on_listening(self.servers[0].sockets[0].getsockname()[1])
 
@@ -274,6 +290,9 @@ def run_server(
     called with the port; with reload, where another process serves, it is not.
     """
     server = Server(config, on_listening=on_listening)
+    # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
+    gc.collect()
+    gc.freeze()
     # After SIGINT uvicorn raises the signal once more, for whoever else may care: here nobody does.
     with suppress(KeyboardInterrupt):
         if config.should_reload:
