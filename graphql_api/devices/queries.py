@@ -72,7 +72,7 @@ _this_school = school.c.school_id == bindparam("school")
 _of_school = device.c.school_id == bindparam("school")
 
 _ALIVE = select(service.c.epoch)
-# Not joined: SQLite would then look through all schools for those that are listed.
+# Not joined: SQLite would then look through all schools for those that are asked for.
 _EPOCH = _ALIVE.scalar_subquery()
 _HEAD_OF_ONE = select(*_HEAD).where(_this_school)
 _HEADS = select(_EPOCH, school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
