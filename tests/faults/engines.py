@@ -44,13 +44,17 @@ class PostgreSQL:
         self._execute(f"CREATE DATABASE {name}")
         return self._url.set(database=name).render_as_string(hide_password=False)
 
+    def count_connections(self, url: str, condition: str = "true") -> int:
+        """How many of the database's connections meet a condition on pg_stat_activity."""
+        return len(self._of_connections("pid", url, condition))
+
     def end_connections(self, url: str, condition: str = "true") -> int:
-        """End the database's connections that meet a condition on pg_stat_activity; returns how many."""
-        ended = self._execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            f" WHERE datname = '{sa.make_url(url).database}' AND {condition}"
-        )
-        return len(ended)
+        """End those, and return how many they were."""
+        return len(self._of_connections("pg_terminate_backend(pid)", url, condition))
+
+    def _of_connections(self, wanted: str, url: str, condition: str) -> list[tuple[object, ...]]:
+        name = sa.make_url(url).database
+        return self._execute(f"SELECT {wanted} FROM pg_stat_activity WHERE datname = '{name}' AND {condition}")
 
     def dump(self, url: str) -> Path:
         """Back a database up, as its operator would; returns the file."""

@@ -90,6 +90,11 @@ class Installation:
             list(threads.map(Instance.start, added))
         return added
 
+    def kill(self, instance: Instance) -> None:
+        """End one at once; it is no part of the installation any more."""
+        self.instances.remove(instance)
+        instance.kill()
+
     @staticmethod
     def token(school: str) -> str:
         """Of somebody who may do everything in one school."""
