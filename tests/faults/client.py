@@ -32,13 +32,14 @@ class Watcher(Protocol):
 
     def agrees_with(self, history: History) -> bool: ...
 
-    def check(self, history: History) -> None: ...
+    def check(self, history: History, before: History | None) -> None: ...
 
 
 class Client(Moving):
     """One socket at a time, with any number of watchers on it.
 
-    ``cursors`` is kept by the five lines of design.md, section 2: from results, from checkpoints, until an operation ends.
+    ``cursors`` is kept by the five lines that docs/design.md shows: from results and checkpoints, until an operation
+    ends.
     """
 
     def __init__(self, url: str, token: str, *, receive_buffer: int | None = None) -> None:
@@ -133,7 +134,8 @@ class Client(Moving):
             except ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
                 final = code in FINAL or (code < 2000 and code not in COMES_BACK)
-                assert not final, f"closed for good: {closed}"
+                if final:
+                    raise AssertionError("the service closed for good") from closed
             finally:
                 self._connection = None
             await asyncio.sleep(random.uniform(0.01, 0.05))
@@ -143,7 +145,6 @@ class Client(Moving):
         options: dict[str, Any] = {"subprotocols": ["graphql-transport-ws"], "proxy": None, "ping_interval": None}
         if self._receive_buffer is not None:
             options["sock"] = await self._narrow_socket(self._receive_buffer)
-            options["max_queue"] = 1
         async with connect(self.url, open_timeout=5, close_timeout=0.2, compression=None, **options) as connection:
             yield connection
 

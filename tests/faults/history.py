@@ -64,8 +64,8 @@ async def read_history(url: str, school: str) -> History:
 
 
 def _read(url: str, school: str) -> History:
-    with plain_engine(url) as engine, engine.connect() as connection:
-        connection = connection.execution_options(isolation_level="SERIALIZABLE")
+    with plain_engine(url) as engine, engine.connect() as opened:
+        connection = opened.execution_options(isolation_level="SERIALIZABLE")
         wanted = {"school": school}
         entries = [Entry(*row) for row in connection.execute(_ENTRIES, wanted)]
         statuses = {device: status for device, status in connection.execute(_DEVICES, wanted)}  # noqa: C416 - rows

@@ -14,12 +14,13 @@ async def assert_promise_kept(
     clients: Sequence[Client],
     *,
     publisher: Publisher | None = None,
+    before: History | None = None,
     within: float = DEADLINE,
 ) -> History:
-    """Now that nothing is published any more: every watcher of events has every change of the log once, in order,
-    and every watcher of state equals the store, or does so within some seconds.
+    """Each watcher of events has every change of the log once, in order, and each watcher of state equals the store.
 
-    With the publisher, the log itself is what it published.
+    Or does so within some seconds: nothing is published any more. With the publisher, the log itself is what it
+    published. ``before`` is the history that a snapshot put an end to, where the database was replaced.
     """
     history = await read_history(database, school)
     if publisher is not None:
@@ -29,5 +30,5 @@ async def assert_promise_kept(
             await client.until(lambda watcher=watcher: watcher.agrees_with(history), within=within)
         await client.barrier()
         for watcher in client.watchers:
-            watcher.check(history)
+            watcher.check(history, before)
     return history

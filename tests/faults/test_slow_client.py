@@ -2,7 +2,6 @@
 
 import asyncio
 
-
 import pytest
 
 from tests.faults.client import watching
@@ -16,8 +15,9 @@ DEVICES = 1_000
 ROUNDS = 40
 
 
+@pytest.mark.timeout(150)  # a third of it on an idle machine
 async def test_a_client_stops_reading_while_forty_thousand_changes_are_published(installation, school):
-    """It costs the service under 40 MB, and when the client reads on it gets each change, however many: it was never away."""
+    """The service grows by less than 40 MB, and when the client reads on each change comes: it was never away."""
     instance = (await asyncio.to_thread(installation.start, 1, STALLED_TIMEOUT="300"))[0]
     token = installation.token(school)
     publisher = Publisher([instance], school, token, devices=DEVICES)
@@ -28,18 +28,17 @@ async def test_a_client_stops_reading_while_forty_thousand_changes_are_published
                 await publisher.publish(publisher.other_statuses())
             await assert_promise_kept(installation.database, school, [client], publisher=publisher)
             client.stop_reading()
-            before, updates = instance.rss, client.messages
+            before, messages = instance.rss, client.messages
             highest = 0
             for _ in range(ROUNDS):
                 await publisher.publish(publisher.other_statuses())
                 highest = max(highest, instance.rss)
-            assert client.messages - updates < DEVICES
+            assert client.messages - messages < DEVICES
             client.read_on()
             await assert_promise_kept(installation.database, school, [client], publisher=publisher)
             highest = max(highest, instance.rss)
             assert len(events.stretches[0].changes) == (2 + ROUNDS) * DEVICES
             assert (events.snapshots, devices.resets, client.connections) == (0, 1, 1)
-            print(f"grew by {(highest - before) / 1e6:.1f} MB")
             assert highest - before < 40e6
     finally:
         await asyncio.to_thread(installation.kill, instance)

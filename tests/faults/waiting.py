@@ -35,5 +35,5 @@ class Moving:
 async def poll(condition: Callable[[], object], *, within: float = DEADLINE) -> None:
     """Wait for what tells nobody that it has come about, asking again and again."""
     async with asyncio.timeout(within):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.02)

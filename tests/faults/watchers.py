@@ -27,8 +27,8 @@ class Stretch:
             assert self.snapshot == history.statuses_at(self.begin)
         end = self.begin + len(self.changes) if end is None else end
         assert [entry.version for entry in self.changes] == list(range(self.begin + 1, end + 1))
-        # What was pruned meanwhile can't be compared any more.
-        held = [entry for entry in self.changes if entry.version >= history.floor]
+        # What was pruned meanwhile can't be compared any more, nor what was recorded since the history was read.
+        held = [entry for entry in self.changes if history.floor <= entry.version <= history.head]
         assert held == [entry for entry in history.entries if self.begin < entry.version <= end]
 
 
@@ -42,6 +42,7 @@ class EventWatcher:
         self.stretches: list[Stretch] = []
         self.version = 0
         """Of the last event with a cursor."""
+        self._epoch: str | None = None
 
     def __repr__(self) -> str:
         return f"<events up to version {self.version}: {self.stretches}>"
@@ -52,10 +53,15 @@ class EventWatcher:
         return sum(bool(stretch.snapshot) for stretch in self.stretches)
 
     def checkpoint(self, cursor: str) -> None:
+        decoded = Cursor.decode(cursor)
         if not self.stretches:
             # Live from here on: nothing may be missing.
-            self.version = Cursor.decode(cursor).version
-            self.stretches.append(Stretch(self.version))
+            self.stretches.append(Stretch(decoded.version))
+            self.version = decoded.version
+        elif decoded.epoch != self._epoch:
+            # Another database, which was empty when that was noticed: there was nothing to be told of it.
+            self.stretches.append(Stretch(0))
+        self._epoch = decoded.epoch
 
     def take(self, data: dict[str, Any]) -> None:
         event = data["deviceStatus"]
@@ -63,11 +69,14 @@ class EventWatcher:
         if event["kind"] == "SNAPSHOT":
             self._take_snapshot(event, cursor)
         else:
+            if cursor.epoch != self._epoch:
+                self.stretches.append(Stretch(0))
             self.stretches[-1].changes.append(
                 Entry(cursor.version, event["deviceId"], event["status"], event["previousStatus"], cursor.timestamp)
             )
         if cursor is not None:
             self.version = cursor.version
+            self._epoch = cursor.epoch
 
     def _take_snapshot(self, event: dict[str, Any], cursor: Cursor | None) -> None:
         if not self.stretches or self.stretches[-1].begin is not None:
@@ -83,10 +92,10 @@ class EventWatcher:
     def agrees_with(self, history: History) -> bool:
         return self.version == history.head
 
-    def check(self, history: History) -> None:
+    def check(self, history: History, before: History | None = None) -> None:
         """Each stretch is true, and the last one reaches up to the head."""
         for stretch in self.stretches[:-1]:
-            stretch.check(history)
+            stretch.check(before or history)
         self.stretches[-1].check(history, end=history.head)
 
 
@@ -126,7 +135,7 @@ class ListWatcher:
     def agrees_with(self, history: History) -> bool:
         return self.complete and self.statuses == history.listed
 
-    def check(self, history: History) -> None:
+    def check(self, history: History, before: History | None = None) -> None:
         assert self.statuses == history.listed
 
 
@@ -158,6 +167,6 @@ class SummaryWatcher:
     def agrees_with(self, history: History) -> bool:
         return self.counts == history.counts
 
-    def check(self, history: History) -> None:
+    def check(self, history: History, before: History | None = None) -> None:
         assert self.counts == history.counts
         assert self.summary["total"] == sum(history.counts.values())
