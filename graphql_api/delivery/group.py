@@ -114,7 +114,7 @@ class Group:
             items = self.watch.live(self._log, changes, head)
             # With nobody live, what they come to would be rendered for nobody.
             if items and self.audience.live():
-                found = await self._render(items)
+                found = await self._render(items, self.audience.resets)
                 await self._fan_out(found, before)
                 self.sent = head.version
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
@@ -181,24 +181,25 @@ class Group:
             else:
                 self.audience.fall_behind(subscriber, before)
 
-    async def _render(self, items: Sequence[Item[Any]]) -> list[Batch]:
+    async def _render(self, items: Sequence[Item[Any]], resets: int) -> list[Batch]:
         breath = Breath()
         results = []
         for item in items:
-            results.append(await self._result(item))
+            results.append(await self._result(item, resets))
             if breath.is_due:
                 await breath.take()
         return batches(results)
 
-    async def _result(self, item: Item[Any]) -> Rendered:
-        key = item.version
+    async def _result(self, item: Item[Any], resets: int) -> Rendered:
+        # After a reset, the version that this item tells of is that of another change.
+        key = item.version if resets == self.audience.resets else None
         if key is not None and (kept := self._rendered.get(self, key)) is not None:
             return kept  # type: ignore[no-any-return] # what was put there
         async with self._rendering:
             payload, keep = await self._renderer.render(item)
         # A copy: orjson's bytes hold on to the 4 KiB that they were written in, and results are kept by the thousand.
         result = Rendered(bytes(memoryview(payload)), item.place, item.cursor)
-        if keep and key is not None:
+        if keep and key is not None and resets == self.audience.resets:
             self._rendered.put(self, key, result, len(payload))
         return result
 
@@ -207,13 +208,15 @@ class Group:
         breath = Breath()
         try:
             while (subscriber := self.audience.next_due()) is not None:
-                standing = subscriber.standing
+                standing, resets = subscriber.standing, self.audience.resets
                 try:
                     await self._take_turn(subscriber)
                     pause = _FIRST_RETRY
                 except Exception as error:  # an error would end the subscription for good
                     if not isinstance(error, Unavailable):
                         logger.exception("A subscriber could not be served, and will be served again.")
+                    if resets != self.audience.resets:
+                        standing = Fresh.LOST
                     self.audience.served(subscriber, standing, subscriber.rest)
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
                     pause = min(2 * pause, _LONGEST_RETRY)
@@ -266,7 +269,7 @@ class Group:
             return kept
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
-        found = await self._render(step.items)
+        found = await self._render(step.items, resets)
         if resets == self.audience.resets:
             self._rendered.put(self, ("step", key), (found, step.place), 2 * sum(batch.size for batch in found))
         return found, step.place
