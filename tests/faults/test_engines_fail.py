@@ -90,7 +90,7 @@ async def _is_degraded(instance):
 
 
 async def test_postgresql_is_restarted(installation, postgresql, school):
-    """While PostgreSQL is away publishing is UNAVAILABLE and subscribers stay; then nothing is missing or half there."""
+    """While PostgreSQL is away publishing is UNAVAILABLE and subscribers stay; then nothing is missing or half done."""
     publisher = Publisher(installation.instances, school, installation.token(school))
     async with audience(installation.instances, school) as clients:
         async with publisher.publishing():
