@@ -120,17 +120,18 @@ class Group:
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
             if not self._closed:
                 logger.exception("A round could not be delivered to a group; its subscribers will catch up.")
-                self.miss(before, head)
+                self._fall_behind(before, head)
         finally:
             self.audience.end_move()
             self.serve()
 
     def miss(self, before: Head, head: Head) -> None:
-        """The changes between these places were not told: all who are live fall behind."""
-        self.watch.forget(head)
-        for _, subscribers in self.audience.live():
-            for subscriber in subscribers:
-                self.audience.fall_behind(subscriber, before)
+        """The changes between these places were not told: all who are live fall behind.
+
+        :meth:`Audience.begin_move` was called before.
+        """
+        self._fall_behind(before, head)
+        self.audience.end_move()
         self.serve()
 
     def reset(self, head: Head) -> None:
@@ -150,6 +151,12 @@ class Group:
         self._rendered.drop_all(self)
         async with self._rendering:
             await self._renderer.close()
+
+    def _fall_behind(self, before: Head, head: Head) -> None:
+        self.watch.forget(head)
+        for _, subscribers in self.audience.live():
+            for subscriber in subscribers:
+                self.audience.fall_behind(subscriber, before)
 
     async def _fan_out(self, found: Sequence[Batch], before: Head) -> None:
         audience = self.audience
@@ -199,7 +206,7 @@ class Group:
             payload, keep = await self._renderer.render(item)
         # A copy: orjson's bytes hold on to the 4 KiB that they were written in, and results are kept by the thousand.
         result = Rendered(bytes(memoryview(payload)), item.place, item.cursor)
-        if keep and key is not None and resets == self.audience.resets:
+        if keep and key is not None and self._is_current(resets):
             self._rendered.put(self, key, result, len(payload))
         return result
 
@@ -270,9 +277,13 @@ class Group:
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
         found = await self._render(step.items, resets)
-        if resets == self.audience.resets:
+        if self._is_current(resets):
             self._rendered.put(self, ("step", key), (found, step.place), 2 * sum(batch.size for batch in found))
         return found, step.place
+
+    def _is_current(self, resets: int) -> bool:
+        """Whether what was begun when there had been so many resets is still good for others."""
+        return resets == self.audience.resets and not self._closed
 
 
 def _place(cursor: Cursor) -> Head:
