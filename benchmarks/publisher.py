@@ -1,0 +1,97 @@
+"""One health checker of the load: calls over one HTTP connection that is kept alive."""
+
+import json
+import socket
+from typing import Any
+
+from benchmarks.failure import BenchmarkFailed
+from benchmarks.load import Load
+
+__all__ = ["Publisher", "RawPublisher"]
+
+
+class Publisher:
+    """Posts GraphQL requests, one at a time, and reads the answers in the loop."""
+
+    def __init__(self, load: Load, address: tuple[str, int], *, path: str, token: str) -> None:
+        self.sock = socket.create_connection(address)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.answered = 0
+        self.answer: dict[str, Any] = {}
+        """The newest answer's ``data``."""
+        self._load = load
+        self._received = b""
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: "
+        ).encode()
+        load.add(self)
+
+    def send(self, body: bytes) -> None:
+        """Post a request; the answer counts in :attr:`answered` when it has come."""
+        self.sock.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+
+    def call(self, body: bytes, *, timeout: float = 60) -> dict[str, Any]:
+        """Post a request, and read until its answer has come; its ``data``."""
+        before = self.answered
+        self.send(body)
+        self._load.run_until(lambda: self.answered > before, timeout=timeout, waiting_for="the answer to a publish")
+        return self.answer
+
+    def on_readable(self, buffer: bytearray) -> None:
+        """Read what there is of the answer."""
+        size = self.sock.recv_into(buffer)
+        if not size:
+            raise BenchmarkFailed("expected an answer to a publish, but the server has ended the connection")
+        self._received += buffer[:size]
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if found and len(body) >= _content_length(head):
+            self._received = b""
+            self._take(head, body)
+
+    def _take(self, head: bytes, body: bytes) -> None:
+        answer = json.loads(body) if head.startswith(b"HTTP/1.1 200") else {}
+        if not answer.get("data") or answer.get("errors"):
+            raise BenchmarkFailed(f"expected a publish to succeed, but the answer is {head[:40]!r}, {body[:500]!r}")
+        self.answer = answer["data"]
+        self.answered += 1
+
+    def close(self) -> None:
+        """Hang up."""
+        self._load.remove(self)
+        self.sock.close()
+
+
+class RawPublisher:
+    """Has the sender of frames send: one byte says which, and comes back when all have been handed to the kernel."""
+
+    def __init__(self, load: Load, address: tuple[str, int]) -> None:
+        self.sock = socket.create_connection(address)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.answered = 0
+        self._load = load
+        load.add(self)
+
+    def send(self, body: bytes) -> None:
+        """Have it send."""
+        self.sock.sendall(body)
+
+    def on_readable(self, buffer: bytearray) -> None:
+        """Count the answers."""
+        size = self.sock.recv_into(buffer)
+        if not size:
+            raise BenchmarkFailed("expected the sender of frames to answer, but it has ended")
+        self.answered += size
+
+    def close(self) -> None:
+        """Hang up."""
+        self._load.remove(self)
+        self.sock.close()
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    raise BenchmarkFailed(f"expected an answer with a Content-Length, but got {head[:500]!r}")
