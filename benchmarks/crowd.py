@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.load import Load
 from benchmarks.server import Server
-from benchmarks.subscriber import Subscriber
+from benchmarks.subscriber import RawSubscriber, Subscriber
 
 __all__ = ["CONCURRENCY", "Crowd", "crowd_of"]
 
@@ -25,7 +25,7 @@ class Crowd:
     def __init__(self, load: Load, server: Server) -> None:
         self.load = load
         self.server = server
-        self.members: list[Subscriber] = []
+        self.members: list[Subscriber | RawSubscriber] = []
         self.delivered = 0
         self.arrivals: array[float] | None = None
         """When set, the moment of each read that brought something, by :func:`time.perf_counter`."""
@@ -61,6 +61,11 @@ class Crowd:
             lambda: self._live == expected, timeout=timeout, waiting_for=f"{expected} live subscriptions"
         )
 
+    def connect_raw(self, number: int) -> None:
+        """Connect sockets to a server that sends without having been asked."""
+        for _ in range(number):
+            self.members.append(RawSubscriber(self.load, self.server.address, self._count))
+
     def await_deliveries(self, total: int, *, timeout: float = 60) -> None:
         """Read until so many ``next`` messages have come in all."""
         self.load.run_until(
@@ -83,8 +88,9 @@ class Crowd:
     def kept(self) -> list[bytes]:
         """The payloads that the first member has got since this was asked last."""
         frames = self.members[0].frames
-        assert frames.kept is not None
-        kept, frames.kept = frames.kept, []
+        kept = frames.kept or []
+        if kept:
+            frames.kept = []
         return kept
 
     def forget_counts(self) -> None:

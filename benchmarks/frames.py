@@ -7,7 +7,7 @@ the letter that tells a ``next`` from every other message, which are a few slice
 
 import os
 
-__all__ = ["FrameCounter", "client_frame"]
+__all__ = ["FrameCounter", "client_frame", "server_frame"]
 
 _TEXT = 0x81
 _CLOSE = 0x88
@@ -23,16 +23,15 @@ _MARKS = (b'"type":"next"', b'"type": "next"')
 def client_frame(payload: bytes, *, opcode: int = _TEXT) -> bytes:
     """A whole frame of a client: masked, as RFC 6455 section 5.3 demands."""
     length = len(payload)
-    if length <= _SHORT:
-        head = bytes((opcode, _MASKED | length))
-    elif length < 1 << 16:
-        head = bytes((opcode, _MASKED | _TWO_BYTES)) + length.to_bytes(2, "big")
-    else:
-        head = bytes((opcode, _MASKED | _EIGHT_BYTES)) + length.to_bytes(8, "big")
     key = os.urandom(4)
     mask = (key * (length // 4 + 1))[:length]
     masked = (int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")).to_bytes(length, "big")
-    return head + key + masked
+    return _head(opcode, _MASKED, length) + key + masked
+
+
+def server_frame(payload: bytes) -> bytes:
+    """A whole text frame of a server: not masked."""
+    return _head(_TEXT, 0, len(payload)) + payload
 
 
 class FrameCounter:
@@ -95,6 +94,14 @@ class FrameCounter:
             self.close = payload
         else:
             raise ValueError(f"expected whole text frames or a close frame, but a frame begins with {first:#x}")
+
+
+def _head(opcode: int, masked: int, length: int) -> bytes:
+    if length <= _SHORT:
+        return bytes((opcode, masked | length))
+    if length < 1 << 16:
+        return bytes((opcode, masked | _TWO_BYTES)) + length.to_bytes(2, "big")
+    return bytes((opcode, masked | _EIGHT_BYTES)) + length.to_bytes(8, "big")
 
 
 def _bounds(data: bytes | bytearray, start: int, size: int) -> tuple[int, int]:

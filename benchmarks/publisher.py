@@ -17,8 +17,8 @@ class Publisher:
         self.sock = socket.create_connection(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.answered = 0
-        self.answer: dict[str, Any] = {}
-        """The newest answer's ``data``."""
+        self.changed = 0
+        """Statuses that have changed by what was published, as the answers say."""
         self._load = load
         self._received = b""
         self._head = (
@@ -31,12 +31,11 @@ class Publisher:
         """Post a request; the answer counts in :attr:`answered` when it has come."""
         self.sock.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
 
-    def call(self, body: bytes, *, timeout: float = 60) -> dict[str, Any]:
-        """Post a request, and read until its answer has come; its ``data``."""
+    def call(self, body: bytes, *, timeout: float = 60) -> None:
+        """Post a request, and read until its answer has come."""
         before = self.answered
         self.send(body)
         self._load.run_until(lambda: self.answered > before, timeout=timeout, waiting_for="the answer to a publish")
-        return self.answer
 
     def on_readable(self, buffer: bytearray) -> None:
         """Read what there is of the answer."""
@@ -50,10 +49,10 @@ class Publisher:
             self._take(head, body)
 
     def _take(self, head: bytes, body: bytes) -> None:
-        answer = json.loads(body) if head.startswith(b"HTTP/1.1 200") else {}
+        answer: dict[str, Any] = json.loads(body) if head.startswith(b"HTTP/1.1 200") else {}
         if not answer.get("data") or answer.get("errors"):
             raise BenchmarkFailed(f"expected a publish to succeed, but the answer is {head[:40]!r}, {body[:500]!r}")
-        self.answer = answer["data"]
+        self.changed += sum(result["changed"] for result in answer["data"].values())
         self.answered += 1
 
     def close(self) -> None:

@@ -1,0 +1,113 @@
+"""Rounds of changes to a crowd, one after the other as fast as they arrive."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from benchmarks.crowd import Crowd
+from benchmarks.documents import publish_round, publish_single, subscribe_frame
+from benchmarks.failure import BenchmarkFailed
+from benchmarks.gauge import Gauge
+from benchmarks.publisher import Publisher
+
+__all__ = ["Burst", "Sender", "Story", "fan_out", "join", "settle"]
+
+# Seconds: a stock server takes ten for a round of 50 to 1,000.
+_TIMEOUT = 120.0
+
+
+class Sender(Protocol):
+    """Whoever sets a round off."""
+
+    answered: int
+
+    def send(self, body: bytes) -> None:
+        """Set it off; counts in ``answered`` when that has been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What came of some rounds."""
+
+    rounds: int
+    rate: float
+    """Deliveries a second."""
+    server_cpu: float
+    load_cpu: float
+
+
+@dataclass(slots=True)
+class Story:
+    """The rounds of one school, each of which changes the status of its every device: the first ``size`` ones."""
+
+    turn: int = 0
+
+    def single(self) -> bytes:
+        """The next round: one device."""
+        self.turn += 1
+        return publish_single(0, self.turn)
+
+    def round(self, size: int) -> bytes:
+        """The next round of several devices."""
+        self.turn += 1
+        return publish_round(size, self.turn)
+
+
+def join(crowd: Crowd, publisher: Publisher, number: int, document: str, story: Story) -> None:
+    """Subscribe so many, and see by events that all of them are."""
+    frame = subscribe_frame(document)
+    inits = [{"authorization": f"Bearer {crowd.server.token(f'user-{index}')}"} for index in range(number)]
+    crowd.connect(inits, lambda _: frame)
+    # Servers that do not tell that a subscription is live may begin it later: the first events show it.
+    for _ in range(10):
+        crowd.forget_counts()
+        publisher.call(story.single())
+        crowd.load.run_for(0.2)
+        if crowd.delivered == number:
+            break
+    settle(crowd)
+    if not crowd.server.tells_live and crowd.delivered % number:
+        raise BenchmarkFailed(f"expected {number} subscribers, but an event was delivered to {crowd.delivered}")
+
+
+def settle(crowd: Crowd) -> None:
+    """Read until nothing has come for a while."""
+    before = -1
+    while before != crowd.delivered:
+        before = crowd.delivered
+        crowd.load.run_for(0.3)
+
+
+def fan_out(
+    crowd: Crowd, sender: Sender, bodies: Iterator[bytes], *, results: int, seconds: float, ahead: int = 1
+) -> Burst:
+    """Set rounds off for a while, at least two of them, and wait until all have arrived.
+
+    Args:
+        crowd: who gets them; its counts begin anew.
+        sender: who sets them off.
+        bodies: what it sends for each.
+        results: how many ``next`` messages a round is for each member.
+        seconds: after which no more is sent.
+        ahead: rounds that may be under way when the next one is set off.
+
+    Raises:
+        BenchmarkFailed: a delivery is missing, or is one too many.
+    """
+    crowd.forget_counts()
+    each, answered = results * len(crowd.members), sender.answered
+    gauge, rounds = Gauge(crowd.server.pid), 0
+    while rounds < 2 or gauge.seconds < seconds:
+        sender.send(next(bodies))
+        rounds += 1
+        answers, wanted = answered + rounds, (rounds - ahead) * each
+        crowd.load.run_until(
+            lambda answers=answers, wanted=wanted: sender.answered >= answers and crowd.delivered >= wanted,
+            timeout=_TIMEOUT,
+            waiting_for=f"round {rounds}",
+        )
+    crowd.await_deliveries(rounds * each, timeout=_TIMEOUT)
+    elapsed = gauge.seconds
+    server_cpu, load_cpu = gauge.shares()
+    crowd.check(rounds * results)
+    return Burst(rounds, rounds * each / elapsed, server_cpu, load_cpu)
