@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fanout
+from benchmarks import connects, fanout, filters, latency, memory, pauses, publishing, storm
 from benchmarks.context import Context
 from benchmarks.effort import FULL, QUICK
 from benchmarks.failure import BenchmarkFailed
@@ -16,6 +16,13 @@ from benchmarks.measurement import Measurement, Results
 
 BENCHMARKS: dict[str, Callable[[Context], Iterator[Measurement]]] = {
     "fanout": fanout.run,
+    "filters": filters.run,
+    "memory": memory.run,
+    "connects": connects.run,
+    "storm": storm.run,
+    "publish": publishing.run,
+    "latency": latency.run,
+    "pauses": pauses.run,
 }
 
 

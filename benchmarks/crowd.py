@@ -3,7 +3,7 @@
 import gc
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -84,6 +84,18 @@ class Crowd:
         sizes = {member.frames.next_bytes for member in self.members}
         if len(sizes) > 1 or not all(member.frames.is_between_frames for member in self.members):
             raise BenchmarkFailed(f"expected the same bytes for everyone, but got {sorted(sizes)}")
+
+    def check_each(self, expected: Sequence[int]) -> None:
+        """See that the members have got as many ``next`` messages as this, one by one.
+
+        Raises:
+            BenchmarkFailed: a delivery is missing, is one too many, or went to another one.
+        """
+        for number, (member, wanted) in enumerate(zip(self.members, expected, strict=True)):
+            if member.frames.nexts != wanted:
+                raise BenchmarkFailed(
+                    f"expected {wanted} deliveries for subscriber {number}, but it got {member.frames.nexts}"
+                )
 
     def kept(self) -> list[bytes]:
         """The payloads that the first member has got since this was asked last."""

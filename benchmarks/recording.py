@@ -1,0 +1,49 @@
+"""Rounds recorded at the store itself, as fast as it takes them: ``python -m benchmarks.recording URL SIZE SECONDS``.
+
+Prints the statuses recorded a second. Every report of a round changes its device's status.
+"""
+
+import asyncio
+import sys
+import time
+
+from graphql_api.devices.model import Report, Status
+from graphql_api.devices.store import Store
+
+from benchmarks.documents import device_id
+from benchmarks.failure import BenchmarkFailed
+
+__all__ = ["main", "record_for"]
+
+_STATUSES = (Status.ONLINE, Status.OFFLINE)
+
+
+async def record_for(url: str, size: int, seconds: float) -> float:
+    """Record rounds of this size for so long, at least two of them; statuses a second."""
+    store = await Store.open(url)
+    try:
+        await _record(store, size, 0)
+        began, turn = time.perf_counter(), 0
+        while turn < 2 or time.perf_counter() - began < seconds:  # noqa: PLR2004 - one of each status
+            turn += 1
+            await _record(store, size, turn)
+        return turn * size / (time.perf_counter() - began)
+    finally:
+        await store.close()
+
+
+async def _record(store: Store, size: int, turn: int) -> None:
+    status = _STATUSES[turn % 2]
+    recorded = await store.record("1", [(number, Report(device_id(number), status)) for number in range(size)])
+    if recorded.changed != size:
+        raise BenchmarkFailed(f"expected {size} changes, but {recorded.changed} were recorded")
+
+
+def main() -> None:
+    """Record, and print."""
+    url, size, seconds = sys.argv[1:]
+    sys.stdout.write(f"{asyncio.run(record_for(url, int(size), float(seconds)))}\n")
+
+
+if __name__ == "__main__":
+    main()
