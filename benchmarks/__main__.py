@@ -13,6 +13,7 @@ from benchmarks.effort import FULL, QUICK
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.machine import Cores, describe, raise_file_limit
 from benchmarks.measurement import Measurement, Results
+from benchmarks.tables import figure, page
 
 BENCHMARKS: dict[str, Callable[[Context], Iterator[Measurement]]] = {
     "fanout": fanout.run,
@@ -50,6 +51,7 @@ def main() -> int:
         tuple(measurements),
         tuple(context.left_out),
     )
+    sys.stdout.write(f"{page(results)}\n")
     if arguments.output:
         arguments.output.write_text(json.dumps(results.to_json(), indent=1) + "\n")
     return int(failed)
@@ -68,7 +70,8 @@ def _line(one: Measurement) -> str:
         f"{who} {share:.0%}" for who, share in (("server", one.server_cpu), ("load", one.load_cpu)) if share is not None
     ]
     busy = f" ({', '.join(shares)})" if shares else ""
-    return f"{one.benchmark}: {one.case}: {one.server}: {one.value:,.4g} {one.unit}{busy}, load average {one.load_average:.1f}"
+    value = f"{figure(one.value)} {one.unit}{busy}, load average {one.load_average:.1f}"
+    return f"{one.benchmark}: {one.case}: {one.server}: {value}"
 
 
 if __name__ == "__main__":

@@ -33,9 +33,7 @@ def _connects(context: Context, server: Server) -> Measurement:
     frame = subscribe_frame(EVENTS)
     samples, shares = [], []
     for repeat in range(context.effort.repeats):
-        inits = [
-            {"authorization": f"Bearer {server.token(f'user-{repeat}-{index}')}"} for index in range(number)
-        ]
+        inits = [{"authorization": f"Bearer {server.token(f'user-{repeat}-{index}')}"} for index in range(number)]
         with crowd_of(server) as crowd:
             gauge = Gauge(server.pid)
             crowd.connect(inits, lambda _: frame)

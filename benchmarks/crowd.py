@@ -33,7 +33,7 @@ class Crowd:
 
     def connect(
         self,
-        inits: list[Mapping[str, Any]],
+        inits: Sequence[Mapping[str, Any]],
         subscribe: Callable[[int], bytes],
         *,
         concurrency: int = CONCURRENCY,
@@ -80,7 +80,9 @@ class Crowd:
         """
         counts = Counter(member.frames.nexts for member in self.members)
         if set(counts) != {each}:
-            raise BenchmarkFailed(f"expected {each} deliveries for everyone, but got (deliveries: connections) {counts}")
+            raise BenchmarkFailed(
+                f"expected {each} deliveries for everyone, but got (deliveries: connections) {counts}"
+            )
         sizes = {member.frames.next_bytes for member in self.members}
         if len(sizes) > 1 or not all(member.frames.is_between_frames for member in self.members):
             raise BenchmarkFailed(f"expected the same bytes for everyone, but got {sorted(sizes)}")

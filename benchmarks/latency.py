@@ -1,7 +1,7 @@
 """Latency: from the moment a publish is sent to the moment its event has been read from a subscriber's socket.
 
-Ten events a second are published one by one; each delivery is a sample. The load reads all sockets in one thread, so the
-last one of a fan-out has waited for the load as well as for the server.
+Ten events a second are published one by one; each delivery is a sample. The load reads all sockets in one thread, so
+the last one of a fan-out has waited for the load as well as for the server.
 """
 
 import statistics

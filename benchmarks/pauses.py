@@ -43,9 +43,7 @@ def case(size: int, subscribers: int) -> str:
     return f"longest pause of the event loop, {what} to {subscribers:,}"
 
 
-def _pauses(
-    context: Context, crowd: Crowd, publisher: Publisher, size: int, body: Callable[[], bytes]
-) -> Measurement:
+def _pauses(context: Context, crowd: Crowd, publisher: Publisher, size: int, body: Callable[[], bytes]) -> Measurement:
     samples = []
     fan_out(crowd, publisher, iter(body, None), results=size, seconds=0, ahead=0)
     for _ in range(context.effort.repeats):

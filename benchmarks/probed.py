@@ -1,14 +1,13 @@
 """The service with a probe in its event loop; its arguments are those of ``device-status serve``.
 
-Whatever holds the loop up, makes a timer of the probe late: how late at the most, is the longest pause. At SIGUSR1 it is
-written to the standard output, as ``pause:`` and seconds, and the probe begins anew.
+Whatever holds the loop up makes a timer of the probe late: how late at the most is the longest pause. At SIGUSR1 it
+is written to the standard output, as ``pause:`` and seconds, and the probe begins anew.
 """
 
 import argparse
 import asyncio
 import signal
 import sys
-import threading
 
 from graphql_api.app import create_app
 from graphql_api.cli.serving import configure

@@ -1,12 +1,13 @@
 """Publishing: statuses recorded a second, one a call and in rounds of 1,000, through GraphQL and at the store itself.
 
-Every report changes a status, which is the dearest case. With several publishers, each is a school's health checker; each
-publishes its next call as soon as the one before has been answered. Nobody listens.
+Every report changes a status, which is the dearest case. Several publishers are health checkers of a school each, and
+each publishes its next call as soon as the one before has been answered. Nobody listens.
 """
 
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from benchmarks.context import Context
 from benchmarks.databases import DATABASES, database
@@ -18,10 +19,10 @@ from benchmarks.measurement import Measurement, measured
 from benchmarks.publisher import Publisher
 from benchmarks.server import DEVICE_STATUS, Server, device_status, environment
 
-__all__ = ["MANY", "case", "run", "store_case"]
+__all__ = ["FEW", "MANY", "case", "run", "store_case"]
 
-MANY = 32
-"""Health checkers that publish at once."""
+FEW, MANY = 4, 32
+"""Health checkers that publish rounds, and single statuses, at once."""
 
 _NAME = "publish"
 _UNIT = "statuses/s"
@@ -32,6 +33,11 @@ Body = Callable[[int], bytes]
 def run(context: Context) -> Iterator[Measurement]:
     """Each database, each way."""
     size = context.effort.round_size
+    bodies = [publish_round(size, turn) for turn in (0, 1)]
+
+    def rounds(turn: int) -> bytes:
+        return bodies[turn % 2]
+
     for name in DATABASES:
         try:
             with database(name) as url:
@@ -39,10 +45,9 @@ def run(context: Context) -> Iterator[Measurement]:
                     yield _at_the_store(context, name, url, each)
             with database(name) as url, device_status(context.cores, database_url=url) as server:
                 for publishers in (1, MANY):
-                    yield _through_graphql(context, server, name, publishers, 1, lambda turn: publish_single(0, turn))
-                for publishers in (1, 4):
-                    bodies = [publish_round(size, turn) for turn in (0, 1)]
-                    yield _through_graphql(context, server, name, publishers, size, lambda turn: bodies[turn % 2])
+                    yield _through_graphql(context, server, name, publishers, 1, partial(publish_single, 0))
+                for publishers in (1, FEW):
+                    yield _through_graphql(context, server, name, publishers, size, rounds)
         except PeerMissing as missing:
             context.leave_out(str(missing))
 
@@ -68,7 +73,7 @@ def _at_the_store(context: Context, name: str, url: str, size: int) -> Measureme
             capture_output=True,
             text=True,
             env=environment(),
-            preexec_fn=context.cores.for_server,  # noqa: PLW1509 - this process has no threads
+            preexec_fn=context.cores.for_server,
             check=False,
         )
         if done.returncode:

@@ -8,11 +8,10 @@ import secrets
 import sys
 import time
 
-from graphql_api.devices.model import Report, Status
-from graphql_api.devices.store import Store
-
 from benchmarks.documents import device_id
 from benchmarks.failure import BenchmarkFailed
+from graphql_api.devices.model import Report, Status
+from graphql_api.devices.store import Store
 
 __all__ = ["main", "record_for"]
 

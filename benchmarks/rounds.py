@@ -15,6 +15,9 @@ __all__ = ["Burst", "Sender", "Story", "fan_out", "join", "settle"]
 # Seconds: a stock server takes ten for a round of 50 to 1,000.
 _TIMEOUT = 120.0
 
+# Rounds of a burst: one of each status.
+_FEWEST = 2
+
 
 class Sender(Protocol):
     """Whoever sets a round off."""
@@ -96,16 +99,15 @@ def fan_out(
     """
     crowd.forget_counts()
     each, answered = results * len(crowd.members), sender.answered
+
+    def may_go_on() -> bool:
+        return sender.answered >= answered + rounds and crowd.delivered >= (rounds - ahead) * each
+
     gauge, rounds = Gauge(crowd.server.pid), 0
-    while rounds < 2 or gauge.seconds < seconds:
+    while rounds < _FEWEST or gauge.seconds < seconds:
         sender.send(next(bodies))
         rounds += 1
-        answers, wanted = answered + rounds, (rounds - ahead) * each
-        crowd.load.run_until(
-            lambda answers=answers, wanted=wanted: sender.answered >= answers and crowd.delivered >= wanted,
-            timeout=_TIMEOUT,
-            waiting_for=f"round {rounds}",
-        )
+        crowd.load.run_until(may_go_on, timeout=_TIMEOUT, waiting_for=f"round {rounds}")
     crowd.await_deliveries(rounds * each, timeout=_TIMEOUT)
     elapsed = gauge.seconds
     server_cpu, load_cpu = gauge.shares()

@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graphql_api.access.signing import sign_token
-from graphql_api.moment import now
-
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.machine import Cores
+from graphql_api.access.signing import sign_token
+from graphql_api.moment import now
 
 __all__ = ["DEVICE_STATUS", "Server", "device_status", "environment", "run_server"]
 
@@ -107,9 +106,7 @@ def device_status(
     env = {"DEVICE_STATUS_JWT_SECRET": SECRET}
     if database_url:
         env["DEVICE_STATUS_DATABASE_URL"] = database_url
-    with run_server(
-        DEVICE_STATUS, [*command, "serve", "--port", "0"], cores, env=env, tells_live=True
-    ) as server:
+    with run_server(DEVICE_STATUS, [*command, "serve", "--port", "0"], cores, env=env, tells_live=True) as server:
         yield server
 
 

@@ -26,13 +26,15 @@ _PING = client_frame(b'{"type":"ping"}')
 class _Connection:
     """What a WebSocket and a bare socket have in common: frames are counted."""
 
-    __slots__ = ("_on_count", "frames", "is_live", "sock")
+    __slots__ = ("_on_count", "cursor", "frames", "is_live", "sock")
 
     def __init__(self, address: tuple[str, int], on_count: Callable[[int], None], *, keep: bool) -> None:
         self.sock = socket.create_connection(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.frames = FrameCounter(keep=keep)
         self.is_live = False
+        self.cursor: str | None = None
+        """The newest one that a checkpoint brought."""
         self._on_count = on_count
 
     def abort(self) -> None:
@@ -69,7 +71,7 @@ class RawSubscriber(_Connection):
 class Subscriber(_Connection):
     """Speaks graphql-transport-ws: handshake, ``connection_init``, ``subscribe``, and then counts what comes."""
 
-    __slots__ = ("_head", "_on_live", "_subscribe", "_talk", "_tells_live", "cursor")
+    __slots__ = ("_head", "_on_live", "_subscribe", "_talk", "_tells_live")
 
     def __init__(
         self,
@@ -99,8 +101,6 @@ class Subscriber(_Connection):
             keep: keep their payloads.
         """
         super().__init__(address, on_count, keep=keep)
-        self.cursor: str | None = None
-        """The newest one that a checkpoint brought."""
         self._head: bytes | None = b""
         self._subscribe = subscribe
         self._tells_live = tells_live
@@ -121,8 +121,7 @@ class Subscriber(_Connection):
             self._listen()
 
     def _upgrade(self, data: bytes) -> None:
-        assert self._head is not None
-        head, found, rest = (self._head + data).partition(b"\r\n\r\n")
+        head, found, rest = ((self._head or b"") + data).partition(b"\r\n\r\n")
         if not found:
             self._head = head
             return

@@ -53,9 +53,9 @@ def raw_sender(cores: Cores, data: bytes, subscribers: int, folder: Path) -> Ite
     file.write_bytes(data)
     if compiler := shutil.which("cc"):
         program = folder / "send"
-        subprocess.run([compiler, "-O2", "-o", program, _HERE / "raw" / "send.c"], check=True)
+        subprocess.run([compiler, "-O2", "-o", program, _HERE / "send.c"], check=True)
         name, command = RAW, [str(program)]
     else:
-        name, command = f"{RAW} called by Python", [sys.executable, str(_HERE / "raw" / "send.py")]
+        name, command = f"{RAW} called by Python", [sys.executable, str(_HERE / "send.py")]
     with run_server(name, [*command, str(file), str(subscribers)], cores) as server:
         yield server

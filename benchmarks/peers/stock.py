@@ -1,7 +1,6 @@
 """A GraphQL subscriptions server as the documentation of Strawberry and of broadcaster has it: no store, no tokens."""
 
 import json
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -109,8 +108,9 @@ class Subscription:
     ) -> AsyncGenerator[DeviceStatusEvent, None]:
         """Every change."""
         async with broadcast.subscribe(channel="devices") as subscriber:
-            async for event in subscriber:
-                change = _event(event.message)
+            # Its hints say that both may be None.
+            async for event in subscriber:  # type: ignore[union-attr]
+                change = _event(event.message)  # type: ignore[union-attr]
                 if device_ids is None or change.device_id in device_ids:
                     yield change
 
@@ -125,11 +125,9 @@ def main() -> None:
     """Serve on a port of the system's choice."""
     schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription)
     app = FastAPI(lifespan=_lifespan)
-    app.include_router(
-        GraphQLRouter(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL]), prefix="/graphql"
-    )
+    app.include_router(GraphQLRouter(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL]), prefix="/graphql")
     uvicorn.run(app, host="127.0.0.1", port=0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
