@@ -82,7 +82,14 @@ def settle(crowd: Crowd) -> None:
 
 
 def fan_out(
-    crowd: Crowd, sender: Sender, bodies: Iterator[bytes], *, results: int, seconds: float, ahead: int = 1
+    crowd: Crowd,
+    sender: Sender,
+    bodies: Iterator[bytes],
+    *,
+    results: int,
+    seconds: float,
+    ahead: int = 1,
+    timeout: float = _TIMEOUT,
 ) -> Burst:
     """Set rounds off for a while, at least two of them, and wait until all have arrived.
 
@@ -93,6 +100,7 @@ def fan_out(
         results: how many ``next`` messages a round is for each member.
         seconds: after which no more is sent.
         ahead: rounds that may be under way when the next one is set off.
+        timeout: seconds, after which a round that has not arrived has failed.
 
     Raises:
         BenchmarkFailed: a delivery is missing, or is one too many.
@@ -107,8 +115,8 @@ def fan_out(
     while rounds < _FEWEST or gauge.seconds < seconds:
         sender.send(next(bodies))
         rounds += 1
-        crowd.load.run_until(may_go_on, timeout=_TIMEOUT, waiting_for=f"round {rounds}")
-    crowd.await_deliveries(rounds * each, timeout=_TIMEOUT)
+        crowd.load.run_until(may_go_on, timeout=timeout, waiting_for=f"round {rounds}")
+    crowd.await_deliveries(rounds * each, timeout=timeout)
     elapsed = gauge.seconds
     server_cpu, load_cpu = gauge.shares()
     crowd.check(rounds * results)
