@@ -7,10 +7,14 @@ the letter that tells a ``next`` from every other message, which are a few slice
 
 import os
 
+from benchmarks.failure import BenchmarkFailed
+
 __all__ = ["FrameCounter", "client_frame", "server_frame"]
 
 _TEXT = 0x81
 _CLOSE = 0x88
+_PING = 0x89
+_PONG = 0x8A
 _MASKED = 0x80
 _SHORT = 125
 _TWO_BYTES = 126
@@ -40,7 +44,7 @@ class FrameCounter:
     With ``keep``, each ``next`` is kept, which costs more: for one connection of many.
     """
 
-    __slots__ = ("_rest", "close", "kept", "next_bytes", "nexts", "others")
+    __slots__ = ("_rest", "close", "kept", "next_bytes", "nexts", "others", "pongs")
 
     def __init__(self, *, keep: bool = False) -> None:
         self.nexts = 0
@@ -50,6 +54,8 @@ class FrameCounter:
         """The payloads of other text frames, for the caller to take away."""
         self.close: bytes | None = None
         """The payload of a close frame, once it has come."""
+        self.pongs: list[bytes] = []
+        """Whole frames to send, for pings of WebSocket itself; for the caller to take away."""
         self.kept: list[bytes] | None = [] if keep else None
         self._rest = b""
 
@@ -92,8 +98,10 @@ class FrameCounter:
             self.others.append(payload)
         elif first == _CLOSE:
             self.close = payload
+        elif first == _PING:
+            self.pongs.append(client_frame(payload, opcode=_PONG))
         else:
-            raise ValueError(f"expected whole text frames or a close frame, but a frame begins with {first:#x}")
+            raise BenchmarkFailed(f"expected whole text frames, a ping or a close, but a frame begins with {first:#x}")
 
 
 def _head(opcode: int, masked: int, length: int) -> bytes:

@@ -117,6 +117,9 @@ class Subscriber(_Connection):
             return
         if count := self.frames.feed(buffer, size):
             self._on_count(count)
+        if self.frames.pongs:
+            self.sock.sendall(b"".join(self.frames.pongs))
+            self.frames.pongs.clear()
         if self.frames.others or self.frames.close:
             self._listen()
 

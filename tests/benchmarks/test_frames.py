@@ -15,6 +15,18 @@ def text_frame(payload):
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
+def parsed(data):
+    """A client's frame, as the library reads it."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    parsing = Frame.parse(reader.read_exact, mask=True)
+    try:
+        while True:
+            next(parsing)
+    except StopIteration as end:
+        return end.value
+
+
 def message(kind, filling, *, spaced=False):
     separators = (", ", ": ") if spaced else (",", ":")
     return json.dumps({"id": "1", "type": kind, "payload": {"filling": filling}}, separators=separators).encode()
@@ -81,15 +93,17 @@ def test_a_close_frame_is_handed_over():
     assert counter.close == b"\x03\xf5full"
 
 
+def test_a_ping_is_to_be_answered():
+    """A ping of WebSocket itself is no message; the frame that answers it is there to be sent."""
+    counter = FrameCounter()
+    frame = Frame(Opcode.PING, b"1234").serialize(mask=False)
+    counter.feed(frame, len(frame))
+    (pong,) = map(parsed, counter.pongs)
+    assert (pong.opcode, bytes(pong.data), counter.others) == (Opcode.PONG, b"1234", [])
+
+
 @given(st.binary(max_size=300) | st.sampled_from([b"x" * 65_535, b"x" * 65_536]))
 def test_servers_understand_our_frames(payload):
     """What a client of the load sends is read back by the library as a masked, final text frame."""
-    reader = StreamReader()
-    reader.feed_data(client_frame(payload))
-    parsing = Frame.parse(reader.read_exact, mask=True)
-    try:
-        while True:
-            next(parsing)
-    except StopIteration as end:
-        frame = end.value
+    frame = parsed(client_frame(payload))
     assert (frame.fin, frame.opcode, bytes(frame.data)) == (True, Opcode.TEXT, payload)
