@@ -15,7 +15,7 @@ from benchmarks.server import device_status
 
 __all__ = ["case", "run"]
 
-# The kernel counts the time of a process in hundredths of a second: so many events that this does not matter.
+# Events a repetition, for each second that a throughput would be looked at.
 _EVENTS_PER_SECOND = 150
 
 

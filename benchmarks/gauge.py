@@ -23,7 +23,7 @@ class Gauge:
 
     @property
     def server_seconds(self) -> float:
-        """What the server has computed since, to the hundredth of a second."""
+        """What the server has computed since."""
         return cpu_seconds(self._pid) - self._server
 
     def shares(self) -> tuple[float, float]:

@@ -68,17 +68,17 @@ def join(crowd: Crowd, publisher: Publisher, number: int, document: str, story: 
         crowd.load.run_for(0.2)
         if crowd.delivered == number:
             break
-    settle(crowd)
+    settle(crowd, seconds=0.3 if crowd.server.tells_live else 2)
     if not crowd.server.tells_live and crowd.delivered % number:
         raise BenchmarkFailed(f"expected {number} subscribers, but an event was delivered to {crowd.delivered}")
 
 
-def settle(crowd: Crowd) -> None:
-    """Read until nothing has come for a while."""
+def settle(crowd: Crowd, *, seconds: float = 0.3) -> None:
+    """Read until nothing has come for so long."""
     before = -1
     while before != crowd.delivered:
         before = crowd.delivered
-        crowd.load.run_for(0.3)
+        crowd.load.run_for(seconds)
 
 
 def fan_out(

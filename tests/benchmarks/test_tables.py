@@ -1,7 +1,7 @@
 """From samples to the tables and the picture that are shown."""
 
 import json
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_results_survive_json():
 
 def test_the_picture_has_a_bar_for_each_server():
     """The SVG is well-formed, and a bar ten times as long in figures is one step longer on its scale."""
-    picture = ElementTree.fromstring(plot(results(single(RAW, 10_000), single(STOCK, 1_000), single(GRAPHQL_WS, 100))))
+    picture = ET.fromstring(plot(results(single(RAW, 10_000), single(STOCK, 1_000), single(GRAPHQL_WS, 100))))
     bars = [float(bar.get("width")) for bar in picture.iter("{http://www.w3.org/2000/svg}rect") if bar.get("y")]
     assert bars[0] == pytest.approx(2 * bars[1], abs=1)
     assert bars[2] == 1
