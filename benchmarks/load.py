@@ -70,11 +70,11 @@ class Load:
                 if handler := handlers.get(fd):
                     handler(buffer)
 
-    def run_for(self, seconds: float) -> None:
-        """Read for a while."""
+    def run_for(self, seconds: float, *, unless: Callable[[], bool] = lambda: False) -> None:
+        """Read for a while, or until the condition holds."""
         deadline = time.monotonic() + seconds
         handlers, buffer, poll = self._handlers, self._buffer, self._epoll.poll
-        while (left := deadline - time.monotonic()) > 0:
+        while not unless() and (left := deadline - time.monotonic()) > 0:
             for fd, _ in poll(left, 1024):
                 if handler := handlers.get(fd):
                     handler(buffer)
