@@ -3,6 +3,7 @@
 An event is published for one device after the other, and each must reach the one subscriber who asked for it.
 """
 
+import math
 from collections.abc import Iterator
 
 from benchmarks.context import Context
@@ -31,7 +32,9 @@ def case(subscribers: int) -> str:
 
 
 def _filters(context: Context, subscribers: int) -> Measurement:
-    events = max(subscribers, round(_EVENTS_PER_SECOND * context.effort.seconds))
+    # The same number for everyone, so that each device's next status is another one in the next repetition, too.
+    turns = math.ceil(_EVENTS_PER_SECOND * context.effort.seconds / subscribers)
+    events = turns * subscribers
     with device_status(context.cores) as server, crowd_of(server) as crowd:
         publisher = Publisher(crowd.load, server.address, path=server.path, token=server.token("checker"))
         crowd.connect(
@@ -48,8 +51,8 @@ def _filters(context: Context, subscribers: int) -> Measurement:
                 crowd.await_deliveries(number + 1)
             samples.append(1000 * gauge.server_seconds / events)
             shares.append(gauge.shares())
-            turn += -(-events // subscribers)
-            crowd.check_each([events // subscribers + (index < events % subscribers) for index in range(subscribers)])
+            turn += turns
+            crowd.check(turns, alike=False)
         publisher.close()
     server_cpu, load_cpu = zip(*shares, strict=True)
     return measured("filters", case(subscribers), server.name, "ms", samples, server_cpu=server_cpu, load_cpu=load_cpu)
