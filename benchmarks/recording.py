@@ -1,6 +1,6 @@
 """Rounds recorded at the store itself, as fast as it takes them: ``python -m benchmarks.recording URL SIZE SECONDS``.
 
-Prints the statuses recorded a second. Every report of a round changes its device's status; the school is a new one.
+Prints the statuses recorded a second, and the share of its core that this process was busy. Every report of a round changes its device's status; the school is a new one.
 """
 
 import asyncio
@@ -18,17 +18,18 @@ __all__ = ["main", "record_for"]
 _STATUSES = (Status.ONLINE, Status.OFFLINE)
 
 
-async def record_for(url: str, size: int, seconds: float) -> float:
-    """Record rounds of this size for so long, at least two of them; statuses a second."""
+async def record_for(url: str, size: int, seconds: float) -> tuple[float, float]:
+    """Record rounds of this size for so long, at least two of them; statuses a second, and the share of the core used."""
     store = await Store.open(url)
     try:
         school = secrets.token_hex(8)
         await _record(store, school, size, 0)
-        began, turn = time.perf_counter(), 0
+        began, computed, turn = time.perf_counter(), time.process_time(), 0
         while turn < 2 or time.perf_counter() - began < seconds:  # noqa: PLR2004 - one of each status
             turn += 1
             await _record(store, school, size, turn)
-        return turn * size / (time.perf_counter() - began)
+        elapsed = time.perf_counter() - began
+        return turn * size / elapsed, (time.process_time() - computed) / elapsed
     finally:
         await store.close()
 
@@ -43,7 +44,8 @@ async def _record(store: Store, school: str, size: int, turn: int) -> None:
 def main() -> None:
     """Record, and print."""
     url, size, seconds = sys.argv[1:]
-    sys.stdout.write(f"{asyncio.run(record_for(url, int(size), float(seconds)))}\n")
+    rate, busy = asyncio.run(record_for(url, int(size), float(seconds)))
+    sys.stdout.write(f"{rate} {busy}\n")
 
 
 if __name__ == "__main__":

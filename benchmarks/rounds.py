@@ -1,16 +1,18 @@
 """Rounds of changes to a crowd, one after the other as fast as they arrive."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.crowd import Crowd
 from benchmarks.documents import publish_round, publish_single, subscribe_frame
+from benchmarks.effort import Effort
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.gauge import Gauge
 from benchmarks.publisher import Publisher
 
-__all__ = ["Burst", "Sender", "Story", "fan_out", "join", "settle"]
+__all__ = ["Burst", "Sender", "Story", "bursts", "fan_out", "join", "settle"]
 
 # Seconds: a stock server takes ten for a round of 50 to 1,000.
 _TIMEOUT = 120.0
@@ -20,6 +22,9 @@ _FEWEST = 2
 
 # Events that are tried until everyone gets them, and seconds without a delivery, after which none is expected any more.
 _ATTEMPTS = 10
+
+# How many times longer than planned all bursts together may take until no other one is begun.
+_PATIENCE = 2
 _QUIET = 0.2
 
 
@@ -76,6 +81,15 @@ def join(crowd: Crowd, publisher: Publisher, number: int, document: str, story: 
     raise BenchmarkFailed(
         f"expected each of {number} subscribers to get an event once, but {crowd.delivered} have come"
     )
+
+
+def bursts(effort: Effort, burst: Callable[[], Burst]) -> list[Burst]:
+    """As many as are wanted; fewer, but one at least, where they take far longer than they ought to."""
+    found: list[Burst] = []
+    deadline = time.monotonic() + _PATIENCE * effort.repeats * effort.seconds
+    while not found or (len(found) < effort.repeats and time.monotonic() < deadline):
+        found.append(burst())
+    return found
 
 
 def settle(crowd: Crowd, *, seconds: float = _QUIET) -> None:
