@@ -54,8 +54,7 @@ async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
         await publish(server, token, a="ONLINE")
         for socket in sockets:
             socket.connection.transport.abort()
-        await server.until(nothing_left)
-        assert not tasks_of_server()
+        await server.until(lambda services: nothing_left(services) and not tasks_of_server())
 
 
 async def test_two_hundred_clients_cut_off_at_any_point_leave_nothing_behind(server):
@@ -74,8 +73,7 @@ async def test_two_hundred_clients_cut_off_at_any_point_leave_nothing_behind(ser
     async with asyncio.TaskGroup() as tasks:
         for number in range(200):
             tasks.create_task(come_and_go(number % 5))
-    await server.until(nothing_left)
-    assert not tasks_of_server()
+    await server.until(lambda services: nothing_left(services) and not tasks_of_server())
 
 
 async def test_plain_clients_cut_off_leave_nothing_behind(server):
