@@ -20,6 +20,9 @@ from graphql_api.delivery.session import END_TIMEOUT
 __all__ = ["Server", "run_server", "server_config"]
 
 
+# To a handshake that is no HTTP request for the WebSocket library, such as one with a body.
+_BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 # uvicorn's protocol classes are no public interface: pyproject.toml pins the version, and
 # tests/delivery/test_server.py fails when what is relied on here has changed.
 
@@ -48,6 +51,17 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _client: Client | None = None
     _ending = False
+    _pieces: bytearray | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn does, which leaves unanswered, and open for ever, a handshake that the library refuses to read."""
+        if self._is_refused():
+            return
+        super().data_received(data)
+        if self._is_refused() and not self.transport.is_closing():
+            # Where the library knows a status, such as 431, its answer is waiting to be written.
+            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """After a handshake that is no good there is no scope; else its task has not begun yet."""
@@ -103,6 +117,18 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             self._resume_reading()
         # A peer that does not answer, or does not read, must not keep the connection: close() would wait for it.
         self.close_timer = self.loop.call_later(END_TIMEOUT, self.transport.abort)
+
+    def handle_cont(self, event: Frame) -> None:
+        """One more piece of a message, of which a client may send as many as it has bytes, and empty ones for ever."""
+        # One object for all pieces: one for each would take fifty times the memory of a piece of one byte.
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = bytearray()
+        pieces += event.data
+        if event.fin:
+            self._pieces = None
+            self.frames.append(bytes(pieces))
+            self.send_receive_event_to_app()
 
     def send_receive_event_to_app(self) -> None:
         """A whole message has come."""
@@ -182,6 +208,9 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             super().shutdown()
         else:
             self._client.on_restart()
+
+    def _is_refused(self) -> bool:
+        return self.conn.handshake_exc is not None
 
     def _pass_on(self, event: Any) -> None:
         if self._client is None:
