@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.endpoints import STATE_KEY, routes
+from graphql_api.delivery.endpoints import STATE_KEY, Application, routes
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.operations import Operations
@@ -167,7 +167,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastA
 
 def _application(lifespan: Lifespan) -> FastAPI:
     # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
-    app = FastAPI(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(routes())
 
     @app.get("/health/live")

@@ -1,5 +1,7 @@
 """uvicorn, set up for this service: how it listens, how it ends."""
 
+import gc
+import logging
 import socket
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -19,6 +21,8 @@ from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
 
+
+_handshakes = logging.getLogger("uvicorn.error.websocket")
 
 # To a handshake that is no HTTP request for the WebSocket library, such as one with a body.
 _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -52,6 +56,11 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
     _client: Client | None = None
     _ending = False
     _pieces: bytearray | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # A line for each handshake is a tenth of what it costs: this logger can be told to keep quiet.
+        self.logger = self.conn.logger = _handshakes
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn does, which leaves unanswered, and open for ever, a handshake that the library refuses to read."""
@@ -267,6 +276,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
         await super().startup(sockets)
+        # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
+        gc.collect()
+        gc.freeze()
         if self.started and self._on_listening:
             self._on_listening(self.servers[0].sockets[0].getsockname()[1])
 
