@@ -55,6 +55,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _client: Client | None = None
     _ending = False
+    _is_over = False
     _pieces: bytearray | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -64,7 +65,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn does, which leaves unanswered, and open for ever, a handshake that the library refuses to read."""
-        if self._is_refused():
+        if self._is_over or self._is_refused():
             return
         super().data_received(data)
         if self._is_refused() and not self.transport.is_closing():
@@ -154,10 +155,17 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            self.conn.send_close(1007)
+            # The peer's own close frame may have come with this message.
+            if self.conn.close_sent is None:
+                self.conn.send_close(1007)
             self.handle_parser_exception()
         else:
             self._client.on_message(text)
+
+    def handle_ping(self) -> None:
+        """A control frame, which the library has answered; but behind our last words nothing can be said."""
+        if not self._is_over:
+            super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
         """The peer closes, or answers our close."""
@@ -165,10 +173,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_close(event)
             return
         self._client.on_gone()
-        if not self.transport.is_closing():
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
-        self._abort_soon()
+        self._send_last()
 
     def handle_parser_exception(self) -> None:
         """The peer does not speak WebSocket."""
@@ -176,10 +181,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_parser_exception()
             return
         self._client.on_gone()
-        self.close_sent = True
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.transport.close()
-        self._abort_soon()
+        self._send_last()
 
     def pause_writing(self) -> None:
         """Who does not read the answers is not listened to."""
@@ -234,6 +236,23 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
+
+    def _send_last(self) -> None:
+        """Send the close frame that is due, and take what the peer still sends until it ends the connection too.
+
+        Closed at once, the connection would be reset by whatever comes, and the peer might never see the close frame.
+        """
+        if self._is_over:
+            return
+        self._is_over = self.close_sent = True
+        if not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self._resume_reading()
+            else:
+                self.transport.close()
+        self._abort_soon()
 
     def _abort_soon(self) -> None:
         if self.close_timer is None:
