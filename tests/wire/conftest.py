@@ -34,14 +34,17 @@ class SendPath(Enum):
     """Stock uvicorn, as any other server would serve the application."""
 
 
-@dataclasses.dataclass
-class _Served:
-    """How the servers of the running test serve. No context variable: fixtures may live in another context."""
-
-    path: SendPath = SendPath.EXTENSION
+_serving = [SendPath.EXTENSION]
 
 
-_SERVED = _Served()
+@contextlib.contextmanager
+def serving_over(path: SendPath) -> Iterator[SendPath]:
+    """Have every server that is started meanwhile send by this path. No context variable: fixtures have their own."""
+    _serving.append(path)
+    try:
+        yield path
+    finally:
+        _serving.pop()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,9 +55,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def send_path(request: pytest.FixtureRequest) -> Iterator[SendPath]:
     """The send path of every server that these tests start."""
-    _SERVED.path = getattr(request, "param", SendPath.EXTENSION)
-    yield _SERVED.path
-    _SERVED.path = SendPath.EXTENSION
+    with serving_over(getattr(request, "param", SendPath.EXTENSION)) as path:
+        yield path
 
 
 @dataclasses.dataclass
@@ -119,7 +121,7 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
     config = server_config(
         app, host="127.0.0.1", port=0, message_limit=settings.message_limit, shutdown_timeout=2, log_config=None
     )
-    if _SERVED.path is SendPath.ASGI:
+    if _serving[-1] is SendPath.ASGI:
         config.http, config.ws = "httptools", "websockets-sansio"
     server = UvicornServer(config)
     # Signals are the test runner's.
