@@ -149,8 +149,7 @@ class Session(ABC):
             return
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
-        self.entitle(principal)
-        then(principal)
+        self._let_in(principal, then)
 
     def entitle(self, principal: Principal) -> None:
         """From now on this caller is served, until the token expires or is revoked; any other one is forgotten."""
@@ -244,8 +243,11 @@ class Session(ABC):
         except Unavailable as error:
             self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, str(error)))
         else:
-            self.entitle(principal)
-            self._guarded(then, principal)
+            self._guarded(self._let_in, principal, then)
+
+    def _let_in(self, principal: Principal, then: Callable[[Principal], None]) -> None:
+        self.entitle(principal)
+        then(principal)
 
     def _end(self, refusal: TokenRefused) -> None:
         self.close(CloseSocket.refused(refusal))
