@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from graphql_api import setting_values as values
+from graphql_api.limits import Limits
 from graphql_api.setting_values import (
     ALGORITHMS,
     MINIMUM_SECRET_BYTES,
@@ -76,7 +77,7 @@ Secrets = tuple[SecretStr, ...]
 PublicKeys = tuple[str, ...]
 
 
-class Settings(BaseSettings):
+class Settings(Limits, BaseSettings):
     """What the service is set up with. Shows no secrets, in whatever way it is printed.
 
     Constructed in code it takes what it is given and reads no environment variable, so that a test means
@@ -295,9 +296,9 @@ def _comes_from_kubernetes(name: str, value: str) -> bool:
 
 def settings_table() -> str:
     """All variables as a Markdown table: name, default, meaning. Documentation holds it, and a test compares."""
-    rows = [
-        (variable(name), _written(field.default), field.description) for name, field in Settings.model_fields.items()
-    ]
+    # The limits come last: pydantic has a parent's fields first.
+    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in Limits.model_fields)
+    rows = [(variable(name), _written(field.default), field.description) for name, field in fields]
     rows += [(name, "", meaning) for name, meaning in COMMAND_VARIABLES.items()]
     lines = [
         f"| `{name}` | {f'`{default}`' if default else 'not set'} | {meaning} |" for name, default, meaning in rows
@@ -309,6 +310,8 @@ def _written(default: object) -> str:
     """A default as one would write it into the environment; empty when there is none."""
     if default is None:
         return ""
+    if isinstance(default, bool):
+        return "on" if default else "off"
     if isinstance(default, SecretStr):
         return default.get_secret_value()
     if isinstance(default, tuple):
