@@ -68,6 +68,11 @@ class SharingStatistics:
     """Groups that were one too many for their school, since the start."""
     rendered: RenderedStatistics = field(default_factory=RenderedStatistics)
 
+    @property
+    def subscribers(self) -> int:
+        """All who are in a group."""
+        return self.live + self.behind + self.stalled
+
 
 class Sharing:
     """All groups of this process, and the hubs of their schools; an async context manager that owns their tasks.

@@ -18,13 +18,28 @@ def nothing_left(services) -> bool:
     statistics = services.statistics()
     return (
         not any(dataclasses.astuple(statistics.delivery))
+        and statistics.sharing.groups == statistics.sharing.subscribers == 0
         and statistics.feeds.feeds == statistics.feeds.listeners == statistics.news.channels == 0
         and statistics.feeds.recent.bytes == statistics.feeds.recent.rounds == 0
     )
 
 
+TASKS = (
+    "feed",
+    "feed gaps",
+    "hub",
+    "opening a group",
+    "closing a group",
+    "group",
+    "rendering",
+    "operation",
+    "outgoing",
+    "incoming",
+)
+
+
 def tasks_of_server() -> set[str]:
-    return {task.get_name() for task in asyncio.all_tasks() if task.get_name() in ("feed", "feed gaps", "outgoing")}
+    return {task.get_name() for task in asyncio.all_tasks() if task.get_name() in TASKS}
 
 
 async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
@@ -35,7 +50,7 @@ async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
         for socket in sockets:
             await socket.subscribe(EVENTS)
             await socket.subscribe(DEVICES, live=False)
-        await server.until(lambda services: services.statistics().feeds.listeners == 400)
+        await server.until(lambda services: services.statistics().sharing.subscribers == 400)
         await publish(server, token, a="ONLINE")
         for socket in sockets:
             socket.connection.transport.abort()
@@ -72,7 +87,7 @@ async def test_plain_clients_cut_off_leave_nothing_behind(server):
         ]
         for connection in connections:
             await connection.recv()
-        assert server.services.statistics().feeds.listeners == 20
+        assert server.services.statistics().sharing.subscribers == 20
         for connection in connections:
             connection.transport.abort()
         await server.until(nothing_left)

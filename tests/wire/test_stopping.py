@@ -40,9 +40,9 @@ async def flood(server, rounds: int) -> None:
 async def test_a_stalled_stream_is_let_go_when_its_token_expires(server):
     """An event stream whose client does not read is over soon after its token expires."""
     client = stalled(server, sse_request(server, server.token(ttl=4)))
-    await server.until(lambda services: services.statistics().feeds.listeners == 1)
+    await server.until(lambda services: services.statistics().sharing.subscribers == 1)
     await flood(server, 12)
-    await server.until(lambda services: services.statistics().feeds.listeners == 0)
+    await server.until(lambda services: services.statistics().sharing.subscribers == 0)
     await server.until(lambda services: services.statistics().delivery.event_streams == 0)
     client.close()
 
@@ -69,9 +69,9 @@ async def test_a_client_that_takes_nothing_is_let_go(settings, secret):
                 await socket.subscribe(EVENTS)
             not_reading.connection.transport.pause_reading()
             client = stalled(server, sse_request(server, token))
-            await server.until(lambda services: services.statistics().feeds.listeners == 3)
+            await server.until(lambda services: services.statistics().sharing.subscribers == 3)
             await flood(server, 12)
-            await server.until(lambda services: services.statistics().feeds.listeners == 1)
+            await server.until(lambda services: services.statistics().sharing.subscribers == 1)
             assert server.services.delivery.patience.exhausted == 2
             for _ in range(12_000):
                 await reading.receive("next")
@@ -105,7 +105,7 @@ async def test_a_server_stops_with_clients_that_do_not_let_go(settings, secret):
         ]
         async with Socket.open(server, token) as socket:
             await socket.subscribe(EVENTS)
-            await server.until(lambda services: services.statistics().feeds.listeners == 2)
+            await server.until(lambda services: services.statistics().sharing.subscribers == 2)
             server.stop()
             assert (await socket.closed())[0] == 1012
     for client in clients:

@@ -48,7 +48,7 @@ async def test_multipart_carries_events_as_payloads(server):
     async with Stream.open(server, EVENTS, token, *MULTIPART) as stream:
         assert stream.response.headers["content-type"].startswith("multipart/mixed;boundary=")
         assert await stream.block() == ""
-        await server.until(lambda services: services.statistics().feeds.listeners == 1)
+        await server.until(lambda services: services.statistics().sharing.subscribers == 1)
         await publish(server, token, a="ONLINE")
         payloads = []
         while not payloads:
@@ -117,7 +117,7 @@ async def test_expiry_ends_the_body_without_completing_it(server, accept, separa
 async def test_nothing_is_streamed_after_expiry(server, accept, separator):
     """A change published after the token's expiry is not streamed, even before the timer fires."""
     async with Stream.open(server, EVENTS, server.token(ttl=60), accept, separator) as stream:
-        await server.until(lambda services: services.statistics().feeds.listeners == 1)
+        await server.until(lambda services: services.statistics().sharing.subscribers == 1)
         server.clock.advance(61)
         await publish(server, server.token(), a="ONLINE")
         blocks = []
@@ -145,7 +145,7 @@ async def test_signs_of_life_and_checkpoints(settings, secret):
 async def test_a_client_that_goes_leaves_nothing_behind(server, accept, separator):
     """When the client drops the connection, its feed, listener and channel are gone."""
     async with Stream.open(server, EVENTS, server.token(), accept, separator):
-        await server.until(lambda services: services.statistics().feeds.listeners == 1)
+        await server.until(lambda services: services.statistics().sharing.subscribers == 1)
     await server.until(
         lambda services: (
             services.statistics().feeds.feeds == 0

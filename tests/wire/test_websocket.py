@@ -78,7 +78,7 @@ async def test_the_snapshot_of_an_empty_school_is_empty_and_live(server):
     token = server.token()
     async with Socket.open(server, token) as socket:
         operation_id = await socket.subscribe(EVENTS, snapshot=True, live=False)
-        await server.until(lambda services: services.statistics().feeds.listeners == 1)
+        await server.until(lambda services: services.statistics().sharing.subscribers == 1)
         await publish(server, token, a="ONLINE")
         event = await socket.item(operation_id)
         assert event["deviceId"] == "a"
@@ -273,13 +273,13 @@ async def test_no_ping_comes_before_the_ack(settings, secret, monkeypatch):
     from tests.wire.conftest import serve
 
     asked = asyncio.Semaphore(0)
-    keep_alive_text = GraphQLSocket.keep_alive_text
+    keep_alive = GraphQLSocket.keep_alive
 
     def asking(socket):
         asked.release()
-        return keep_alive_text(socket)
+        return keep_alive(socket)
 
-    monkeypatch.setattr(GraphQLSocket, "keep_alive_text", asking)
+    monkeypatch.setattr(GraphQLSocket, "keep_alive", asking)
     hasty = settings.model_copy(update={"keep_alive": 0.01})
     async with serve(hasty, secret) as server, Socket.open(server) as socket:
         for _ in range(3):
