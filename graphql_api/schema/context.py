@@ -16,6 +16,7 @@ from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
 from graphql_api.errors import Unauthenticated
 from graphql_api.schema.documents import Operation
+from graphql_api.schema.guard import Guard
 
 __all__ = ["RequestContext", "SubscriptionContext"]
 
@@ -33,6 +34,8 @@ class RequestContext:
     caller: Principal | None
     operation: Operation | None = None
     """What is executed; the executor puts it here, for Strawberry's extension to find."""
+    guard: Guard = field(init=False)
+    """How much the operation may ask for; the executor puts it here."""
     _summaries: DataLoader[str, Summary] | None = field(default=None, init=False)
 
     @property
@@ -71,7 +74,8 @@ class SubscriptionContext:
     service: DeviceService
     caller_visibility: Visibility | None
     operation: Operation
-    """As in :class:`RequestContext`."""
+    guard: Guard
+    """Both as in :class:`RequestContext`."""
     items: Callable[[Watch[Any]], AsyncGenerator[Any, None]]
     """Told what the resolver has chosen to watch; iterates over what there is to be told of it."""
 

@@ -12,8 +12,8 @@ from graphql_api.access.principal import Visibility
 from graphql_api.devices.service import DeviceService
 from graphql_api.schema.context import RequestContext, SubscriptionContext
 from graphql_api.schema.documents import Documents, Operation, PreparedDocument
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.mutation import Mutation
-from graphql_api.schema.problems import OperationRefused, request_error
 from graphql_api.schema.query import Query
 from graphql_api.schema.rendering import Rendering
 from graphql_api.schema.result import Result, result_of
@@ -23,19 +23,16 @@ from graphql_api.schema.subscription import Subscription
 __all__ = ["Executor"]
 
 
-# Coercing a list of input objects keeps everybody waiting, some 40 us an item. No argument may have as many.
-_LONGEST_LIST = 5_000
-
-
 class _Schema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Do not log here: errors that callers cause are no news, and the others are logged where they are masked."""
 
 
 class Executor:
-    """The schema of the contract, and the way to run operations against it."""
+    """The schema of the contract, and the way to run operations against it, within limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
+        self._guard = guard or Guard()
         self._schema = _Schema(
             query=Query,
             mutation=Mutation,
@@ -47,7 +44,7 @@ class Executor:
         # attribute as the way to it.
         core = self._schema._schema  # noqa: SLF001 - see above
         _leave_null_unsaid(core)
-        self._documents = Documents(core)
+        self._documents = Documents(core, self._guard)
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
@@ -63,10 +60,12 @@ class Executor:
         Cancelling it does not undo a mutation that has begun.
 
         Raises:
+            LimitExceeded: the variables are too large.
             OperationRefused: the variables don't fit.
         """
-        _check_lists(variables)
+        self._guard.check_variables(variables)
         context.operation = operation
+        context.guard = self._guard
         result = await self._schema.execute(
             operation.query,
             variable_values=dict(variables),
@@ -86,9 +85,9 @@ class Executor:
         """An execution of a subscription, to be opened and closed by the caller; what it renders knows no user.
 
         Raises:
-            OperationRefused: a list among the variables is too long.
+            LimitExceeded: the variables are too large.
         """
-        _check_lists(variables)
+        self._guard.check_variables(variables)
 
         async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
             return await self._schema.stream(
@@ -98,14 +97,7 @@ class Executor:
                 operation_name=operation.name,
             )
 
-        return Rendering(start, service=service, visibility=visibility, operation=operation)
-
-
-def _check_lists(variables: Mapping[str, Any]) -> None:
-    for name, value in variables.items():
-        if isinstance(value, list) and len(value) > _LONGEST_LIST:
-            text = f"Expected the list ${name} to have at most {_LONGEST_LIST} items, but it has {len(value)}."
-            raise OperationRefused([request_error("LIMIT_EXCEEDED", text)])
+        return Rendering(start, service=service, visibility=visibility, operation=operation, guard=self._guard)
 
 
 def _leave_null_unsaid(schema: GraphQLSchema) -> None:
