@@ -1,7 +1,7 @@
 """The composition root: settings in, ASGI application out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,16 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from graphql_api.access.tokens import TokenVerifier
+from graphql_api.delivery.admission import Admission, AdmissionStatistics
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.endpoints import STATE_KEY, routes
+from graphql_api.delivery.endpoints import STATE_KEY, Front, routes
 from graphql_api.delivery.expiries import Expiries
+from graphql_api.delivery.headers import Application
 from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.operations import Operations
+from graphql_api.delivery.origins import Origins
+from graphql_api.delivery.pace import Pace
 from graphql_api.delivery.patience import Patience
 from graphql_api.delivery.sharing import Sharing, SharingStatistics
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
@@ -25,7 +29,9 @@ from graphql_api.devices.store import Store, StoreStatistics
 from graphql_api.devices.upkeep import Upkeep
 from graphql_api.moment import Clock, now
 from graphql_api.operations.health import check_readiness
-from graphql_api.schema import Executor
+from graphql_api.rates import BucketsStatistics
+from graphql_api.refusals import Refusals
+from graphql_api.schema import Executor, Guard
 from graphql_api.settings import Settings, load_settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
@@ -38,6 +44,11 @@ class Statistics:
     """A snapshot of everything that is counted in this process."""
 
     delivery: DeliveryStatistics
+    admission: AdmissionStatistics
+    callers: BucketsStatistics
+    publishers: BucketsStatistics
+    refusals: Mapping[str, int]
+    """How often each limit was met, by its name."""
     sharing: SharingStatistics
     feeds: FeedsStatistics
     news: NewsStatistics
@@ -58,6 +69,10 @@ class Services:
         """What is counted, now."""
         return Statistics(
             self.delivery.census.statistics(),
+            self.delivery.admission.statistics(),
+            self.delivery.pace.statistics(),
+            self.delivery.executor.guard.publishes.statistics(),
+            self.delivery.refusals.statistics(),
             self.delivery.sharing.statistics(),
             self.feeds.statistics(),
             self.news.statistics(),
@@ -116,6 +131,7 @@ async def _open_delivery(
     expiries = Expiries(clock)
     heartbeat = Heartbeat(settings.keep_alive)
     patience = Patience(settings.stalled_timeout)
+    refusals = Refusals()
     async with AsyncExitStack() as stack:
         stack.callback(expiries.close)
         sharing = await stack.enter_async_context(
@@ -131,7 +147,7 @@ async def _open_delivery(
         for work in (patience.run(), heartbeat.run()):
             stack.callback(tasks.create_task(work, name="delivery").cancel)
         yield Delivery(
-            executor=Executor(),
+            executor=Executor(Guard(settings, refusals)),
             service=service,
             verifier=verifier,
             sharing=sharing,
@@ -142,6 +158,11 @@ async def _open_delivery(
             clock=clock,
             connection_init_timeout=settings.connection_init_timeout,
             body_limit=settings.body_limit,
+            limits=settings,
+            refusals=refusals,
+            admission=Admission(settings, refusals),
+            origins=Origins(settings.allowed_origins, settings.public_url),
+            pace=Pace(settings, refusals),
         )
 
 
@@ -165,9 +186,15 @@ def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastA
     return _application(lifespan)
 
 
+class _Application(FastAPI):
+    def build_middleware_stack(self) -> Application:
+        """Before all of FastAPI's own layers."""
+        return Front(super().build_middleware_stack())
+
+
 def _application(lifespan: Lifespan) -> FastAPI:
     # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
-    app = FastAPI(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = _Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(routes())
 
     @app.get("/health/live")

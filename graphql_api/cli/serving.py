@@ -45,6 +45,7 @@ def configure(settings: Settings, app: Any, host: str, port: int, **options: Any
         port=port,
         message_limit=settings.message_limit,
         shutdown_timeout=settings.shutdown_timeout,
+        trusted_proxies=settings.trusted_proxies,
         log_config=log_config(),
         **options,
     )

@@ -1,7 +1,7 @@
 """uvicorn, set up for this service: how it listens, how it ends."""
 
 import socket
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import ChangeReload
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame
 from websockets.http11 import Request
 
@@ -140,6 +141,8 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._client is None:
             super().handle_parser_exception()
             return
+        if isinstance(self.conn.parser_exc, PayloadTooBig):
+            self._client.on_oversized()
         self._client.on_gone()
         self.close_sent = True
         self.transport.write(b"".join(self.conn.data_to_send()))
@@ -203,7 +206,14 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def server_config(
-    app: Any, *, host: str, port: int, message_limit: int, shutdown_timeout: float, **options: Any
+    app: Any,
+    *,
+    host: str,
+    port: int,
+    message_limit: int,
+    shutdown_timeout: float,
+    trusted_proxies: Sequence[str] = (),
+    **options: Any,
 ) -> uvicorn.Config:
     """How uvicorn serves the application; ``options`` go to uvicorn as they are.
 
@@ -223,6 +233,9 @@ def server_config(
         # A client that does not let go must not keep the process from ending. uvicorn takes whole seconds.
         timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
         server_header=False,
+        # Left alone, uvicorn believes whoever connects from this machine, and a variable of its own.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         lifespan="on",
         **options,
     )

@@ -2,18 +2,21 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 from graphql_api.access.claims import TokenProblem, TokenRefused
 from graphql_api.access.principal import Principal
+from graphql_api.delivery.admission import Full, Seat, address_of
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.extension import wire_of
+from graphql_api.delivery.origins import origin_of, own_origin_of, refusal_of
 from graphql_api.delivery.outlet import FrameOutlet, Send, SocketOutlet, TextOutlet
+from graphql_api.refusals import Limit
 from graphql_api.schema import internal_error
 
 __all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Handshake", "Receive", "Scope", "Session", "header", "serve_socket"]
@@ -60,11 +63,23 @@ class Handshake:
     subprotocols: tuple[str, ...]
     authorization: str | None
     query: bytes
+    address: str | None
+    origin: str | None
+    """Of the page that asks, in a browser."""
+    own_origin: str
+    """The service's own, as the client calls it."""
 
     @classmethod
     def of(cls, scope: Scope) -> Self:
         """That of the scope."""
-        return cls(tuple(scope["subprotocols"]), header(scope, b"authorization"), scope["query_string"])
+        return cls(
+            tuple(scope["subprotocols"]),
+            header(scope, b"authorization"),
+            scope["query_string"],
+            address_of(scope),
+            origin_of(scope),
+            own_origin_of(scope),
+        )
 
 
 class Session(ABC):
@@ -74,7 +89,7 @@ class Session(ABC):
     has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired.
     """
 
-    __slots__ = ("_beat", "_closed", "_expiry", "_init_timer", "delivery", "outlet", "principal")
+    __slots__ = ("_beat", "_closed", "_expiry", "_init_timer", "_seat", "delivery", "outlet", "principal")
 
     served: Served
 
@@ -86,6 +101,7 @@ class Session(ABC):
         self._expiry: int | None = None
         self._init_timer: asyncio.TimerHandle | None = None
         self._beat = 0
+        self._seat: Seat | None = None
 
     @abstractmethod
     def begin(self, handshake: Handshake) -> None:
@@ -126,18 +142,21 @@ class Session(ABC):
         self._init_timer = asyncio.get_running_loop().call_later(
             self.delivery.connection_init_timeout, self._init_is_late
         )
-        self._guarded(self.begin, handshake)
+        self._guarded(self._enter, handshake)
 
     def admit(self, token: str | None) -> Principal:
         """Let the bearer of this token in, until it expires.
 
         Raises:
-            CloseSocket: the token is refused.
+            CloseSocket: the token is refused, or its subject has too many connections.
         """
         try:
             principal = self.delivery.verifier.verify(token)
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
+        if self._seat:
+            with _closing_when_full():
+                self._seat.belongs_to(principal.subject)
         self.principal = principal
         self._forget_init_timer()
         self._expiry = self.delivery.expiries.add(principal.expires_at, self._expire)
@@ -194,11 +213,26 @@ class Session(ABC):
         delivery.patience.forget(self)
         if self._expiry is not None:
             delivery.expiries.remove(self._expiry)
+        if self._seat:
+            self._seat.leave()
         delivery.census.leave(self.served)
+
+    def on_oversized(self) -> None:
+        """Count it."""
+        self.delivery.refusals.count(Limit.MESSAGE_SIZE)
 
     def on_restart(self) -> None:
         """Say so."""
         self.close(CloseSocket(CloseCode.SERVICE_RESTART, _RESTART))
+
+    def _enter(self, handshake: Handshake) -> None:
+        delivery, origin = self.delivery, handshake.origin
+        if origin is not None and not delivery.origins.allow(origin, handshake.own_origin):
+            delivery.refusals.count(Limit.ORIGIN)
+            raise CloseSocket(CloseCode.FORBIDDEN, refusal_of(origin))
+        with _closing_when_full():
+            self._seat = delivery.admission.enter(handshake.address)
+        self.begin(handshake)
 
     def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -224,6 +258,14 @@ class Session(ABC):
         self.close(
             CloseSocket(CloseCode.TRY_AGAIN_LATER, "this client has not taken a byte for too long; resume later")
         )
+
+
+@contextmanager
+def _closing_when_full() -> Iterator[None]:
+    try:
+        yield
+    except Full as full:
+        raise CloseSocket(CloseCode.TRY_AGAIN_LATER, str(full)) from full
 
 
 SessionFactory = Callable[[Delivery, SocketOutlet], Session]

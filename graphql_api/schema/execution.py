@@ -32,7 +32,8 @@ class Executor:
     """The schema of the contract, and the way to run operations against it, within limits."""
 
     def __init__(self, guard: Guard | None = None) -> None:
-        self._guard = guard or Guard()
+        self.guard = guard or Guard()
+        """What operations may ask for."""
         self._schema = _Schema(
             query=Query,
             mutation=Mutation,
@@ -44,7 +45,7 @@ class Executor:
         # attribute as the way to it.
         core = self._schema._schema  # noqa: SLF001 - see above
         _leave_null_unsaid(core)
-        self._documents = Documents(core, self._guard)
+        self._documents = Documents(core, self.guard)
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
@@ -63,9 +64,9 @@ class Executor:
             LimitExceeded: the variables are too large.
             OperationRefused: the variables don't fit.
         """
-        self._guard.check_variables(variables)
+        self.guard.check_variables(variables)
         context.operation = operation
-        context.guard = self._guard
+        context.guard = self.guard
         result = await self._schema.execute(
             operation.query,
             variable_values=dict(variables),
@@ -87,7 +88,7 @@ class Executor:
         Raises:
             LimitExceeded: the variables are too large.
         """
-        self._guard.check_variables(variables)
+        self.guard.check_variables(variables)
 
         async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
             return await self._schema.stream(
@@ -97,7 +98,7 @@ class Executor:
                 operation_name=operation.name,
             )
 
-        return Rendering(start, service=service, visibility=visibility, operation=operation, guard=self._guard)
+        return Rendering(start, service=service, visibility=visibility, operation=operation, guard=self.guard)
 
 
 def _leave_null_unsaid(schema: GraphQLSchema) -> None:

@@ -59,7 +59,7 @@ def refused(limits, act):
         ),
         (
             {"introspection": False},
-            "{ __type(name: \"Query\") { name } }",
+            '{ __type(name: "Query") { name } }',
             "GraphQL introspection has been disabled, but the requested query contained the field '__type'.",
             "GRAPHQL_VALIDATION_FAILED",
             "introspection",
@@ -85,7 +85,7 @@ def test_a_document_over_a_limit_is_refused_in_a_sentence_and_counted_each_time(
 
 
 def test_documents_at_the_limits_are_accepted():
-    """Exactly as many tokens, fields, aliases and levels as are allowed are fine, and __typename is no introspection."""
+    """Exactly as many tokens, fields, aliases and levels as are allowed pass, and __typename is no introspection."""
     limits = Limits(
         max_document_tokens=14,
         max_document_fields=4,

@@ -76,7 +76,13 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
     clock = clock or SettableClock()
     app = create_app(settings, clock=clock)
     config = server_config(
-        app, host="127.0.0.1", port=0, message_limit=settings.message_limit, shutdown_timeout=2, log_config=None
+        app,
+        host="127.0.0.1",
+        port=0,
+        message_limit=settings.message_limit,
+        shutdown_timeout=2,
+        trusted_proxies=settings.trusted_proxies,
+        log_config=None,
     )
     server = UvicornServer(config)
     # Signals are the test runner's.
