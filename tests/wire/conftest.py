@@ -1,10 +1,16 @@
-"""A real uvicorn server for each test that asks for one, in the test's own event loop."""
+"""A real uvicorn server for each test that asks for one, in the test's own event loop.
+
+Every test that has to do with streams or sockets runs on both send paths: over this service's own server, whose
+extension takes frames as they are, and over stock uvicorn, which knows nothing but ASGI's own ``send``.
+"""
 
 import asyncio
 import contextlib
 import dataclasses
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextvars import ContextVar
+from enum import Enum
 
 import pytest
 
@@ -14,6 +20,35 @@ from graphql_api.delivery.server import Server as UvicornServer
 from graphql_api.delivery.server import server_config
 from graphql_api.moment import SECOND, Moment, now
 from graphql_api.settings import Settings
+
+# What these test is answered in one piece, or is asked about anything but the wire: one send path says it all.
+ONE_PATH_ONLY = ("test_health", "test_http", "test_graphql_over_http", "test_postgresql")
+
+
+class SendPath(Enum):
+    """How what is sent gets to the sockets."""
+
+    EXTENSION = "extension"
+    """This service's own server, with its ASGI extension."""
+    ASGI = "asgi"
+    """Stock uvicorn, as any other server would serve the application."""
+
+
+SEND_PATH: ContextVar[SendPath] = ContextVar("SEND_PATH", default=SendPath.EXTENSION)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__.rpartition(".")[2] not in ONE_PATH_ONLY:
+        metafunc.parametrize("send_path", SendPath, ids=lambda path: path.value, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def send_path(request: pytest.FixtureRequest) -> Iterator[SendPath]:
+    """The send path of every server that this test starts."""
+    path = getattr(request, "param", SendPath.EXTENSION)
+    token = SEND_PATH.set(path)
+    yield path
+    SEND_PATH.reset(token)
 
 
 @dataclasses.dataclass
@@ -84,6 +119,8 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
         trusted_proxies=settings.trusted_proxies,
         log_config=None,
     )
+    if SEND_PATH.get() is SendPath.ASGI:
+        config.http, config.ws = "httptools", "websockets-sansio"
     server = UvicornServer(config)
     # Signals are the test runner's.
     server.capture_signals = contextlib.nullcontext
