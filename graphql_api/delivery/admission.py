@@ -77,7 +77,7 @@ class Seat:
         self._subject: _Crowd | None = None
 
     def belongs_to(self, subject: str) -> None:
-        """It is known now whose connection it is. Called once at most.
+        """It is known now whose connection it is. Whom it belongs to it belongs to for good.
 
         Raises:
             Full: the subject has as many as it may have.
