@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_api.delivery.admission import Admission, Full, address_of
+from graphql_api.delivery.admission import Admission, AdmissionStatistics, Full, address_of
 from graphql_api.limits import Limits
 from graphql_api.refusals import Limit, Refusals
 
@@ -39,73 +39,80 @@ def test_every_limit_has_a_sentence_and_is_counted():
     }
 
 
-def test_reasons_fit_into_a_close_frame():
+@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address", "max_connections_per_subject"])
+def test_reasons_fit_into_a_close_frame(limit):
     """However large the limits are, each sentence has at most 123 bytes."""
-    most = 2**40
-    for limit in ("max_connections", "max_connections_per_address", "max_connections_per_subject"):
-        sentences = []
-        crowded = admission(**{limit: 1})
-        with pytest.raises(Full) as caught:
-            for _ in range(2):
-                crowded.enter("a").belongs_to("s")
-        sentences.append(str(caught.value).replace("1 conn", f"{most} conn"))
-        assert max(len(sentence.encode()) for sentence in sentences) <= 123
+    admitted = admission(**{limit: 1})
+    admitted.enter("a").belongs_to("s")
+    with pytest.raises(Full) as caught:
+        admitted.enter("b" if limit == "max_connections_per_subject" else "a").belongs_to("s")
+    sentence = str(caught.value).replace("1 conn", f"{2**40} conn")
+    assert len(sentence.encode()) <= 123
+
+
+class Model:
+    """The same as an admission, as a plain list."""
+
+    most = (3, 2)
+
+    def __init__(self):
+        self.present = {}
+
+    def is_full(self, place, key):
+        """Whether nobody more may have this address (0) or subject (1)."""
+        return key is not None and sum(one[place] == key for one in self.present.values()) >= self.most[place]
+
+    def enter(self, admitted, address):
+        full = len(self.present) >= 6 or self.is_full(0, address)
+        try:
+            seat = admitted.enter(address)
+        except Full:
+            assert full
+            return None
+        assert not full
+        self.present[seat] = [address, None]
+        return seat
+
+    def identify(self, seat, subject):
+        known = self.present.get(seat, [None, "gone"])
+        full = known[1] is None and self.is_full(1, subject)
+        try:
+            seat.belongs_to(subject)
+        except Full:
+            assert full
+            return
+        assert not full
+        known[1] = known[1] or subject
+
+    def leave(self, seat):
+        seat.leave()
+        self.present.pop(seat, None)
+
+    def statistics(self):
+        crowds = [{one[place] for one in self.present.values()} - {None} for place in (0, 1)]
+        return AdmissionStatistics(len(self.present), *map(len, crowds))
 
 
 names = st.sampled_from("abc")
-
-
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.just("enter"), st.none() | names),
-            st.tuples(st.just("identify"), st.integers(0, 30), names),
-            st.tuples(st.just("leave"), st.integers(0, 30)),
-        ),
-        max_size=80,
-    )
+steps_to_take = st.one_of(
+    st.tuples(st.just("enter"), st.none() | names),
+    st.tuples(st.just("identify"), st.integers(0, 30), names),
+    st.tuples(st.just("leave"), st.integers(0, 30)),
 )
+
+
+@given(st.lists(steps_to_take, max_size=80))
 def test_no_limit_is_ever_passed_and_nobody_who_leaves_is_still_counted(steps):
     """Whatever comes, goes, goes twice or turns out to be whose, the counts are those of a plain list."""
     admitted = admission(max_connections=6, max_connections_per_address=3, max_connections_per_subject=2)
-    present = {}
+    model = Model()
     seats = []
-
-    def crowd(place, key):
-        return sum(1 for one in present.values() if one[place] == key)
-
-    for kind, *given in steps:
+    for kind, *what in steps:
         if kind == "enter":
-            (address,) = given
-            full = len(present) >= 6 or (address is not None and crowd(0, address) >= 3)
-            try:
-                seat = admitted.enter(address)
-            except Full:
-                assert full
-            else:
-                assert not full
-                seats.append(seat)
-                present[seat] = [address, None]
-        elif given[0] < len(seats):
-            seat = seats[given[0]]
-            if kind == "leave":
-                seat.leave()
-                present.pop(seat, None)
-            elif seat in present and present[seat][1] is None:
-                full = crowd(1, given[1]) >= 2
-                try:
-                    seat.belongs_to(given[1])
-                except Full:
-                    assert full
-                else:
-                    assert not full
-                    present[seat][1] = given[1]
-            else:
-                seat.belongs_to(given[1])
-        statistics = admitted.statistics()
-        assert statistics.connections == len(present)
-        assert statistics.addresses == len({one[0] for one in present.values()} - {None})
-        assert statistics.subjects == len({one[1] for one in present.values()} - {None})
+            seats.append(model.enter(admitted, *what))
+        elif (number := what.pop(0)) < len(seats) and seats[number]:
+            getattr(model, kind)(seats[number], *what)
+        assert admitted.statistics() == model.statistics()
 
 
 @pytest.mark.parametrize(
