@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from graphql_api.access.tokens import TokenVerifier
@@ -31,7 +31,7 @@ from graphql_api.moment import Clock, now
 from graphql_api.operations.health import check_readiness
 from graphql_api.rates import BucketsStatistics
 from graphql_api.refusals import Refusals
-from graphql_api.schema import Executor, Guard
+from graphql_api.schema import Executor, Guard, internal_error
 from graphql_api.settings import Settings, load_settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
@@ -209,5 +209,10 @@ def _application(lifespan: Lifespan) -> FastAPI:
         readiness = await check_readiness(services.store, services.news)
         reasons = {"reasons": readiness.reasons} if readiness.reasons else {}
         return JSONResponse({"status": readiness.status, **reasons}, status_code=readiness.http_status)
+
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, error: Exception) -> JSONResponse:
+        """Whatever nobody has caught: the client is told an id, under which the log has the rest."""
+        return JSONResponse({"errors": [internal_error(error)]}, status_code=500)
 
     return app

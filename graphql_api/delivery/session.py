@@ -240,8 +240,9 @@ class Session(ABC):
         except CloseSocket as closing:
             self.close(closing)
         except Exception as error:  # noqa: BLE001 - whatever it is, one client alone is to suffer
-            internal_error(error)
-            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, "an internal error; connect again and resume"))
+            error_id = internal_error(error)["extensions"]["errorId"]
+            sentence = f"an internal error, in the log under {error_id}: connect again and resume"
+            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, sentence))
 
     def _forget_init_timer(self) -> None:
         if self._init_timer:
