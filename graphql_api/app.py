@@ -13,9 +13,8 @@ from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.admission import Admission, AdmissionStatistics
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.endpoints import STATE_KEY, Front, routes
+from graphql_api.delivery.endpoints import STATE_KEY, Application, routes
 from graphql_api.delivery.expiries import Expiries
-from graphql_api.delivery.headers import Application
 from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.operations import Operations
 from graphql_api.delivery.origins import Origins
@@ -186,15 +185,9 @@ def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastA
     return _application(lifespan)
 
 
-class _Application(FastAPI):
-    def build_middleware_stack(self) -> Application:
-        """Before all of FastAPI's own layers."""
-        return Front(super().build_middleware_stack())
-
-
 def _application(lifespan: Lifespan) -> FastAPI:
     # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
-    app = _Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(routes())
 
     @app.get("/health/live")

@@ -44,7 +44,10 @@ def _without_query(value: object) -> object:
 
 
 def log_config() -> dict[str, Any]:
-    """For :func:`logging.config.dictConfig`: uvicorn's loggers and ours at INFO, all others at WARNING."""
+    """For :func:`logging.config.dictConfig`: uvicorn's loggers and ours at INFO, all others at WARNING.
+
+    WebSocket handshakes are not told one by one: when ten thousand clients come back at once, nobody reads that.
+    """
     info = {"level": "INFO"}
     return {
         "version": 1,
@@ -61,5 +64,11 @@ def log_config() -> dict[str, Any]:
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         # uvicorn speaks of requests only when its access logger has a handler, its own or the root's.
-        "loggers": {"uvicorn": info, "uvicorn.access": info, "uvicorn.error": info, "graphql_api": info},
+        "loggers": {
+            "uvicorn": info,
+            "uvicorn.access": info,
+            "uvicorn.error": info,
+            "uvicorn.error.websocket": {"level": "WARNING"},
+            "graphql_api": info,
+        },
     }

@@ -205,6 +205,8 @@ class Audience:
             self._others[subscriber] = None
             subscriber.standing = Fresh.LOST
             subscriber.rest = None
+            # Versions of the other log say nothing of those of this one.
+            subscriber.told = -1
             if subscriber.state is not State.SERVED:
                 self._settle(subscriber)
 

@@ -1,16 +1,17 @@
 """The routes of the wire, as ASGI applications; what they serve with comes from the lifespan's state."""
 
+from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.headers import Application, serve_with_headers
+from graphql_api.delivery.headers import serve_with_headers
 from graphql_api.delivery.http import serve_http
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.plain import serve_plain_socket
 from graphql_api.delivery.session import Receive, Scope
 from graphql_api.delivery.websocket import serve_graphql_socket
 
-__all__ = ["GRAPHQL_PATH", "PLAIN_PATH", "STATE_KEY", "Front", "routes"]
+__all__ = ["GRAPHQL_PATH", "PLAIN_PATH", "STATE_KEY", "Application", "routes"]
 
 GRAPHQL_PATH = "/graphql"
 PLAIN_PATH = "/ws/device-status"
@@ -26,33 +27,30 @@ class _GraphQL:
         await serve_http(scope, receive, send, _delivery(scope))
 
 
-def routes() -> list[BaseRoute]:
-    """GraphQL over HTTP; its WebSockets don't come as far as here."""
-    return [Route(GRAPHQL_PATH, _GraphQL())]
+class Application(FastAPI):
+    """FastAPI, but that WebSocket handshakes go past its middleware, and each answer over HTTP gets its headers.
+
+    All of that middleware is for HTTP, and is a tenth of what it costs to let a client in: ten thousand may come back
+    at once. The headers come last, so that no answer is without them, whoever has made it.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "websocket" and (serve := _SOCKETS.get(scope["path"])) is not None:
+            await serve(scope, receive, send, _delivery(scope))
+        elif scope["type"] == "http":
+            delivery = _delivery(scope)
+            await serve_with_headers(super().__call__, scope, receive, send, delivery.origins, delivery.refusals)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 _SOCKETS = {GRAPHQL_PATH: serve_graphql_socket, PLAIN_PATH: serve_plain_socket}
 
 
-class Front:
-    """Stands before the application and all of its layers.
-
-    A WebSocket is served from here: it has no use for the layers, and thousands connect at once when a server restarts.
-    Answers over HTTP pass through here last, so that each has its headers, whoever made it.
-    """
-
-    def __init__(self, app: Application) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As an ASGI application."""
-        if scope["type"] == "websocket" and (serve := _SOCKETS.get(scope["path"])):
-            await serve(scope, receive, send, _delivery(scope))
-        elif scope["type"] == "http":
-            delivery = _delivery(scope)
-            await serve_with_headers(self._app, scope, receive, send, delivery.origins, delivery.refusals)
-        else:
-            await self._app(scope, receive, send)
+def routes() -> list[BaseRoute]:
+    """GraphQL over HTTP; its WebSockets don't come as far as here."""
+    return [Route(GRAPHQL_PATH, _GraphQL())]
 
 
 def _delivery(scope: Scope) -> Delivery:

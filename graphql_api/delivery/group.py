@@ -164,13 +164,18 @@ class Group:
 
     def _write(self, subscribers: Sequence[Subscriber], pieces: list[bytes], before: Head) -> None:
         live = State.LIVE
+        prefix: bytes | None = None
+        data = b""
         for subscriber in subscribers:
             # While others came through it may have left, or fallen behind.
             if subscriber.state is not live:
                 continue
             way = subscriber.way
             if way.writable:
-                way.write(subscriber.prefix.join(pieces))
+                if subscriber.prefix != prefix:
+                    prefix = subscriber.prefix
+                    data = prefix.join(pieces)
+                way.write(data)
             else:
                 self.audience.fall_behind(subscriber, before)
 

@@ -9,11 +9,11 @@ from graphql_api.delivery.origins import Origins, origin_of, own_origin_of, pref
 from graphql_api.delivery.outlet import Message, Send
 from graphql_api.refusals import Limit, Refusals
 
-__all__ = ["Application", "security_headers", "serve_with_headers"]
+__all__ = ["security_headers", "serve_with_headers"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+_Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # An answer that is data, opened as a page, may load and do nothing.
 _DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -39,7 +39,7 @@ def security_headers(content_type: bytes) -> list[tuple[bytes, bytes]]:
 
 
 async def serve_with_headers(
-    app: Application, scope: Scope, receive: Receive, send: Send, origins: Origins, refusals: Refusals
+    app: _Application, scope: Scope, receive: Receive, send: Send, origins: Origins, refusals: Refusals
 ) -> None:
     """Have an HTTP request answered, and add the headers; preflights of browsers are answered here.
 

@@ -1,5 +1,7 @@
 """uvicorn, set up for this service: how it listens, how it ends."""
 
+import gc
+import logging
 import socket
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
@@ -20,6 +22,8 @@ from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
 
+
+_handshakes = logging.getLogger("uvicorn.error.websocket")
 
 # uvicorn's protocol classes are no public interface: pyproject.toml pins the version, and
 # tests/delivery/test_server.py fails when what is relied on here has changed.
@@ -49,6 +53,11 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _client: Client | None = None
     _ending = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # A line for each handshake is a tenth of what it costs: this logger can be told to keep quiet.
+        self.logger = self.conn.logger = _handshakes
 
     def handle_connect(self, event: Request) -> None:
         """After a handshake that is no good there is no scope; else its task has not begun yet."""
@@ -251,6 +260,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
         await super().startup(sockets)
+        # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
+        gc.collect()
+        gc.freeze()
         if self.started and self._on_listening:
             self._on_listening(self.servers[0].sockets[0].getsockname()[1])
 

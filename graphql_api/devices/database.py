@@ -1,7 +1,8 @@
 """Transactions in worker threads: begun, repeated where that is safe, and their errors put into words."""
 
-from collections.abc import Callable
-from typing import Self, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from anyio import CancelScope
 from sqlalchemy import Connection, Engine
@@ -10,6 +11,7 @@ from sqlalchemy.exc import InterfaceError as DriverInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from graphql_api.devices.engines import Engines, check, make_engines
+from graphql_api.devices.group_commit import GroupCommit, Write
 from graphql_api.devices.migrations import Migration, migrate
 from graphql_api.devices.workers import Workers, WorkerStatistics
 from graphql_api.errors import Unavailable
@@ -47,6 +49,7 @@ class Database:
         self._engines = engines
         self._writers = Workers("store-write", engines.writers)
         self._readers = Workers("store-read", engines.readers)
+        self._commits = GroupCommit(self._writers, partial(_commit, engines.writer))
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -73,13 +76,19 @@ class Database:
         """
         return await self._readers.run(lambda: _repeat(lambda: _read(self._engines.reader, work)))
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, school: str | None = None) -> T:
         """Run ``work`` in a transaction, and commit; an exception of ``work`` rolls back and leaves here.
+
+        Those of one school that wait are committed together, on SQLite those of all schools, each with a savepoint
+        of its own: what one does wrong is undone for it alone. One of no school is committed alone.
 
         Raises:
             Unavailable: nothing was written; or, as its text says, the answer to the COMMIT was lost.
         """
-        return await self._writers.run(lambda: _repeat(lambda: _write(self._engines.writer, work)))
+        if school is None:
+            return await self._writers.run(lambda: _repeat(lambda: _write(self._engines.writer, work)))
+        # PostgreSQL locks schools one by one: two transactions that want the same two could wait for each other.
+        return await self._commits.run(school if self._engines.writers > 1 else None, work)
 
     async def close(self) -> None:
         """Wait for what runs, end the threads, close the connections. May be repeated; is not cancelled half-way."""
@@ -90,7 +99,7 @@ class Database:
 
     def statistics(self) -> tuple[WorkerStatistics, WorkerStatistics]:
         """Of the writes, and of the reads."""
-        return self._writers.statistics(), self._readers.statistics()
+        return self._commits.statistics(), self._readers.statistics()
 
 
 def migrate_database(url: str) -> Migration:
@@ -155,6 +164,40 @@ def _write(engine: Engine, work: Callable[[Connection], T]) -> T:
                 raise
             raise _CommitLostError from error
         return result
+
+
+def _commit(engine: Engine, writes: Sequence[Write[Any]]) -> None:
+    alone = len(writes) == 1
+    work: Callable[[Connection], list[Any]] = partial(_each_alone if alone else _each_undoable, writes)
+    try:
+        outcomes = _repeat(lambda: _write(engine, work))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the callers'
+        outcomes = [error] * len(writes)
+    for write, outcome in zip(writes, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            write.outcome.set_exception(outcome)
+        else:
+            write.outcome.set_result(outcome)
+
+
+def _each_alone(writes: Sequence[Write[Any]], connection: Connection) -> list[Any]:
+    return [write.work(connection) for write in writes]
+
+
+def _each_undoable(writes: Sequence[Write[Any]], connection: Connection) -> list[Any]:
+    outcomes: list[Any] = []
+    for write in writes:
+        try:
+            with connection.begin_nested():
+                outcome = write.work(connection)
+        except SQLAlchemyError as error:
+            if _is_worth_repeating(error) or connection.invalidated:
+                raise
+            outcome = Unavailable(_GONE) if _is_unavailable(error) else error
+        except Exception as error:  # noqa: BLE001 - it is the caller's of this one
+            outcome = error
+        outcomes.append(outcome)
+    return outcomes
 
 
 def _state(error: SQLAlchemyError) -> str | None:

@@ -142,7 +142,7 @@ class Store:
                 tuple(invalid),
             )
 
-        return await self._database.write(work)
+        return await self._database.write(work, school=school)
 
     async def retire(self, school: str, device_ids: Collection[str]) -> Administered:
         """Take devices out of service; they ignore reports until restored. Retired ones stay as they are.
@@ -175,7 +175,7 @@ class Store:
             known.update((change.device_id, change.device) for change in decision.changes)
             return Administered(decision.head, _round(school, decision), tuple(known[one] for one in folded))
 
-        return await self._database.write(work)
+        return await self._database.write(work, school=school)
 
     async def mark_stale(self, school: str, *, silent_since: Moment, limit: int) -> Recorded:
         """Make devices UNKNOWN that were last reported at this moment or before, at most ``limit`` of them.
@@ -196,7 +196,7 @@ class Store:
             log.append(connection, school, head, decision)
             return Recorded(decision.head, _round(school, decision))
 
-        return await self._database.write(work)
+        return await self._database.write(work, school=school)
 
     async def stale_schools(self, silent_since: Moment) -> list[str]:
         """The schools for which :meth:`mark_stale` has something to do."""
