@@ -22,6 +22,8 @@ class Limit(Enum):
     OPERATION_RATE = "operation_rate"
     PUBLISH_RATE = "publish_rate"
     MESSAGE_SIZE = "message_size"
+    HEAD_SIZE = "head_size"
+    HEAD_TIME = "head_time"
     BODY_SIZE = "body_size"
     DOCUMENT_SIZE = "document_size"
     DOCUMENT_FIELDS = "document_fields"

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from graphql_api import settings as settings_module
+from graphql_api.refusals import Limit
 from graphql_api.settings import (
     COMMAND_VARIABLES,
     PREFIX,
@@ -323,6 +324,23 @@ def test_documented_defaults_are_the_defaults():
     """What the documentation calls a default, once set, changes nothing."""
     settings = {name: value for name, value in documented().items() if name not in COMMAND_VARIABLES}
     assert plain(load_settings(settings)) == plain(Settings())
+
+
+def test_every_limit_is_documented():
+    """The page's table of limits has each of them, with settings that exist."""
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", PAGE, re.MULTILINE)
+    names = {name for name, _ in rows}
+    assert names >= {limit.value for limit in Limit}
+    known = {*map(variable, Settings.model_fields)}
+    assert {found for _, row in rows for found in re.findall(r"DEVICE_STATUS_\w+", row)} <= known
+
+
+def test_security_names_settings_that_exist():
+    """Every variable that SECURITY.md names is one."""
+    page = (Path(__file__).parent.parent / "SECURITY.md").read_text()
+    named = set(re.findall(r"DEVICE_STATUS_\w+", page))
+    assert len(named) > 20
+    assert named <= {*map(variable, Settings.model_fields), *COMMAND_VARIABLES}
 
 
 def test_the_documented_table_is_the_made_one():

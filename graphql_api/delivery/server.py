@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import ChangeReload
@@ -18,6 +17,7 @@ from websockets.http11 import Request
 
 from graphql_api.delivery.endpoints import STATE_KEY
 from graphql_api.delivery.extension import Client, offer
+from graphql_api.delivery.head import HeadLimitedProtocol
 from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
@@ -29,7 +29,7 @@ _handshakes = logging.getLogger("uvicorn.error.websocket")
 # tests/delivery/test_server.py fails when what is relied on here has changed.
 
 
-class _HttpProtocol(HttpToolsProtocol):
+class _HttpProtocol(HeadLimitedProtocol):
     """Offers our ASGI extension to the application."""
 
     def on_message_begin(self) -> None:
