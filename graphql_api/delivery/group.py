@@ -118,17 +118,18 @@ class Group:
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
             if not self._closed:
                 logger.exception("A round could not be delivered to a group; its subscribers will catch up.")
-                self.miss(before, head)
+                self._fall_behind(before, head)
         finally:
             self.audience.end_move()
             self.serve()
 
     def miss(self, before: Head, head: Head) -> None:
-        """The changes between these places were not told: all who are live fall behind."""
-        self.watch.forget(head)
-        for _, subscribers in self.audience.live():
-            for subscriber in subscribers:
-                self.audience.fall_behind(subscriber, before)
+        """The changes between these places were not told: all who are live fall behind.
+
+        :meth:`Audience.begin_move` was called before.
+        """
+        self._fall_behind(before, head)
+        self.audience.end_move()
         self.serve()
 
     def reset(self, head: Head) -> None:
@@ -148,6 +149,12 @@ class Group:
         self._rendered.drop_all(self)
         async with self._rendering:
             await self._renderer.close()
+
+    def _fall_behind(self, before: Head, head: Head) -> None:
+        self.watch.forget(head)
+        for _, subscribers in self.audience.live():
+            for subscriber in subscribers:
+                self.audience.fall_behind(subscriber, before)
 
     async def _fan_out(self, found: Sequence[Batch], before: Head) -> None:
         audience = self.audience
@@ -195,7 +202,7 @@ class Group:
         async with self._rendering:
             payload, keep = await self._renderer.render(item)
         result = Rendered(payload, item.place, item.cursor)
-        if keep and key is not None:
+        if keep and key is not None and not self._closed:
             self._rendered.put(self, key, result, len(payload))
         return result
 
@@ -264,7 +271,7 @@ class Group:
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
         found = await self._render(step.items)
-        if resets == self.audience.resets:
+        if resets == self.audience.resets and not self._closed:
             self._rendered.put(self, ("step", key), (found, step.place), 2 * sum(batch.size for batch in found))
         return found, step.place
 

@@ -1,5 +1,6 @@
 """What one operation may ask for: how much, and how often. Whoever asks for more is told, and counted."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,14 @@ __all__ = ["Guard"]
 
 # Coercing a list of input objects keeps everybody waiting, some 40 us an item. No argument may have as many.
 _LONGEST_LIST = 5_000
+
+
+def _size_of(variables: Mapping[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(variables))
+    except orjson.JSONEncodeError:
+        # Lone surrogates, which don't come over the wire: the arguments that hold them are refused by themselves.
+        return len(json.dumps(variables))
 
 
 class Guard:
@@ -33,7 +42,7 @@ class Guard:
             if isinstance(value, list) and len(value) > _LONGEST_LIST:
                 sentence = f"Expected the list ${name} to have at most {_LONGEST_LIST} items, but it has {len(value)}."
                 raise self.refusals.exceeded(Limit.LIST_LENGTH, sentence)
-        if variables and (size := len(orjson.dumps(variables))) > self.limits.variables_limit:
+        if variables and (size := _size_of(variables)) > self.limits.variables_limit:
             sentence = f"Expected variables of at most {self.limits.variables_limit} bytes, but these have {size}."
             raise self.refusals.exceeded(Limit.VARIABLES_SIZE, sentence)
 
