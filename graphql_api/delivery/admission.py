@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -152,9 +153,11 @@ def address_of(scope: MutableMapping[str, Any]) -> str | None:
     Who has one IPv6 address has at least the 2^64 of its network (RFC 6177, section 2), so the network counts.
     """
     client = scope.get("client")
-    if not client or not client[0]:
-        return None
-    text = str(client[0])
+    return _party_at(str(client[0])) if client and client[0] else None
+
+
+@lru_cache(maxsize=4_096)
+def _party_at(text: str) -> str:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
