@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql_api.access.principal import Principal
+from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.admission import Admission
 from graphql_api.delivery.census import Census
@@ -32,6 +33,7 @@ class Delivery:
     executor: Executor
     service: DeviceService
     verifier: TokenVerifier
+    revocations: Revocations
     sharing: Sharing
     expiries: Expiries
     heartbeat: Heartbeat

@@ -23,7 +23,7 @@ from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_requ
 from graphql_api.delivery.resume import kept, resume_point
 from graphql_api.delivery.session import Gone, Receive, Scope, header
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
-from graphql_api.errors import LimitExceeded, RateLimited, ServiceError
+from graphql_api.errors import LimitExceeded, RateLimited, ServiceError, Unavailable
 from graphql_api.refusals import Limit
 from graphql_api.schema import (
     FormattedError,
@@ -77,8 +77,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
         answer = _Answer(problem.status, _single(refusals), problem.body, tuple(problem.headers.items()))
     except TokenRefused as refusal:
         answer = _refuse_token(refusal, _single(refusals))
-    except RateLimited as limited:
-        answer = _slow_down(limited, refusals)
+    except (RateLimited, Unavailable) as error:
+        answer = _later(error, refusals)
     except OperationRefused as refused:
         if refusals in STREAMED:
             # Whoever reads nothing but a stream is told in one.
@@ -98,7 +98,7 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     method = scope["method"]
     body = await _read_body(receive, delivery) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
-    caller = _caller(scope, delivery)
+    caller = await _caller(scope, delivery)
     delivery.pace.begin_over_http(address_of(scope), caller.subject if caller else None)
     operation = delivery.executor.prepare(request.query, request.operation_name)
     if method == "GET" and operation.type is OperationType.MUTATION:
@@ -139,9 +139,9 @@ def _accept(scope: Scope) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
+async def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
     token = token_from_header(header(scope, b"authorization"))
-    return None if token is None else delivery.verifier.verify(token)
+    return None if token is None else await delivery.verifier.verify_with_new_keys(token)
 
 
 def _single(media_type: MediaType) -> MediaType:
@@ -156,6 +156,12 @@ def _refuse_token(refusal: TokenRefused, media_type: MediaType) -> _Answer:
     error = request_error("UNAUTHENTICATED", str(refusal))
     challenge = f'Bearer error="invalid_token", error_description="{description}"'
     return _Answer(401, media_type, encode_errors([error]), (("WWW-Authenticate", challenge),))
+
+
+def _later(error: RateLimited | Unavailable, media_type: MediaType) -> _Answer:
+    if isinstance(error, RateLimited):
+        return _slow_down(error, media_type)
+    return _Answer(503, _single(media_type), encode_errors(errors_of(error)), (("Retry-After", "5"),))
 
 
 def _slow_down(limited: RateLimited, media_type: MediaType) -> _Answer:
