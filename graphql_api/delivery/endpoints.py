@@ -4,11 +4,11 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.handshake import Receive, Scope
 from graphql_api.delivery.headers import serve_with_headers
 from graphql_api.delivery.http import serve_http
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.plain import serve_plain_socket
-from graphql_api.delivery.session import Receive, Scope
 from graphql_api.delivery.websocket import serve_graphql_socket
 
 __all__ = ["GRAPHQL_PATH", "PLAIN_PATH", "STATE_KEY", "Application", "routes"]

@@ -1,18 +1,17 @@
 """What every HTTP answer says to browsers: how little it may do (security headers), and to whose pages (CORS)."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
+from graphql_api.delivery.handshake import Receive, Scope
 from graphql_api.delivery.origins import Origins, origin_of, own_origin_of, preflight_headers, refusal_of
 from graphql_api.delivery.outlet import Message, Send
 from graphql_api.refusals import Limit, Refusals
 
 __all__ = ["security_headers", "serve_with_headers"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # An answer that is data, opened as a page, may load and do nothing.

@@ -16,12 +16,13 @@ from graphql_api.access.principal import Principal
 from graphql_api.delivery.admission import Full, Seat, address_of
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.extension import transport_of
+from graphql_api.delivery.handshake import Receive, Scope, header
 from graphql_api.delivery.negotiation import MediaType, choose, status_for
 from graphql_api.delivery.operations import errors_of
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
 from graphql_api.delivery.resume import kept, resume_point
-from graphql_api.delivery.session import Gone, Receive, Scope, header
+from graphql_api.delivery.session import Gone
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
 from graphql_api.errors import LimitExceeded, RateLimited, ServiceError, Unavailable
 from graphql_api.refusals import Limit

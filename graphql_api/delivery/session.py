@@ -2,30 +2,27 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
 from graphql_api.access.tokens import UnknownKey
-from graphql_api.delivery.admission import Full, Seat, address_of
+from graphql_api.delivery.admission import Full, Seat
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.entitlement import Entitlement
 from graphql_api.delivery.extension import wire_of
-from graphql_api.delivery.origins import origin_of, own_origin_of, refusal_of
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
+from graphql_api.delivery.origins import refusal_of
 from graphql_api.delivery.outlet import FrameOutlet, Send, SocketOutlet, TextOutlet
 from graphql_api.errors import Unavailable
 from graphql_api.refusals import Limit
 from graphql_api.schema import internal_error
 
-__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Handshake", "Receive", "Scope", "Session", "header", "serve_socket"]
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Scope = MutableMapping[str, Any]
+__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Session", "serve_socket"]
 
 END_TIMEOUT = 2.0
 """Seconds that a close frame, or the end of a body, may take to be taken by the network."""
@@ -49,40 +46,6 @@ class CloseSocket(Exception):
 
 class Gone(Exception):
     """The client has gone, politely or not."""
-
-
-def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that (lower-case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """What is of interest in a WebSocket's handshake."""
-
-    subprotocols: tuple[str, ...]
-    authorization: str | None
-    query: bytes
-    address: str | None
-    origin: str | None
-    """Of the page that asks, in a browser."""
-    own_origin: str
-    """The service's own, as the client calls it."""
-
-    @classmethod
-    def of(cls, scope: Scope) -> Self:
-        """That of the scope."""
-        return cls(
-            tuple(scope["subprotocols"]),
-            header(scope, b"authorization"),
-            scope["query_string"],
-            address_of(scope),
-            origin_of(scope),
-            own_origin_of(scope),
-        )
 
 
 class Session(ABC):

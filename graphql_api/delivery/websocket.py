@@ -13,12 +13,13 @@ from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.frames import escaped
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
 from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
 from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
 from graphql_api.delivery.request import GraphQLRequest
 from graphql_api.delivery.resume import kept, resume_point, resume_points
-from graphql_api.delivery.session import CloseSocket, Handshake, Receive, Scope, Session, serve_socket
+from graphql_api.delivery.session import CloseSocket, Session, serve_socket
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import Head
 from graphql_api.errors import Forbidden, Unavailable
