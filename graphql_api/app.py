@@ -115,7 +115,7 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
         news = await stack.enter_async_context(
             News(
                 broker_of(settings.broadcast_url.get_secret_value()),
-                epoch=store.epoch,
+                epoch=lambda: store.epoch,
                 outbox_limit=settings.outbox_limit,
             )
         )

@@ -111,7 +111,7 @@ class Group:
         """
         before = self.audience.position
         try:
-            found = await self._render(self.watch.live(self._log, changes, head))
+            found = await self._render(self.watch.live(self._log, changes, head), self.audience.resets)
             if found:
                 await self._fan_out(found, before)
                 self.sent = head.version
@@ -186,23 +186,24 @@ class Group:
             else:
                 self.audience.fall_behind(subscriber, before)
 
-    async def _render(self, items: Sequence[Item[Any]]) -> list[Batch]:
+    async def _render(self, items: Sequence[Item[Any]], resets: int) -> list[Batch]:
         breath = Breath()
         results = []
         for item in items:
-            results.append(await self._result(item))
+            results.append(await self._result(item, resets))
             if breath.is_due:
                 await breath.take()
         return batches(results)
 
-    async def _result(self, item: Item[Any]) -> Rendered:
-        key = item.version
+    async def _result(self, item: Item[Any], resets: int) -> Rendered:
+        # After a reset, the version that this item tells of is that of another change.
+        key = item.version if resets == self.audience.resets else None
         if key is not None and (kept := self._rendered.get(self, key)) is not None:
             return kept  # type: ignore[no-any-return] # what was put there
         async with self._rendering:
             payload, keep = await self._renderer.render(item)
         result = Rendered(payload, item.place, item.cursor)
-        if keep and key is not None and not self._closed:
+        if keep and key is not None and self._is_current(resets):
             self._rendered.put(self, key, result, len(payload))
         return result
 
@@ -211,13 +212,15 @@ class Group:
         breath = Breath()
         try:
             while (subscriber := self.audience.next_due()) is not None:
-                standing = subscriber.standing
+                standing, resets = subscriber.standing, self.audience.resets
                 try:
                     await self._take_turn(subscriber)
                     pause = _FIRST_RETRY
                 except Exception as error:  # an error would end the subscription for good
                     if not isinstance(error, Unavailable):
                         logger.exception("A subscriber could not be served, and will be served again.")
+                    if resets != self.audience.resets:
+                        standing = Fresh.LOST
                     self.audience.served(subscriber, standing, subscriber.rest)
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
                     pause = min(2 * pause, _LONGEST_RETRY)
@@ -270,10 +273,14 @@ class Group:
             return kept
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
-        found = await self._render(step.items)
-        if resets == self.audience.resets and not self._closed:
+        found = await self._render(step.items, resets)
+        if self._is_current(resets):
             self._rendered.put(self, ("step", key), (found, step.place), 2 * sum(batch.size for batch in found))
         return found, step.place
+
+    def _is_current(self, resets: int) -> bool:
+        """Whether what was begun when there had been so many resets is still good for others."""
+        return resets == self.audience.resets and not self._closed
 
 
 def _place(cursor: Cursor) -> Head:

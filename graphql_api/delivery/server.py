@@ -246,6 +246,8 @@ def server_config(
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
         lifespan="on",
+        # Said, so that uvicorn does not look into WEB_CONCURRENCY: how many processes serve is not for it to decide.
+        workers=1,
         **options,
     )
 
@@ -273,10 +275,16 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run_server(config: uvicorn.Config, *, on_listening: Callable[[int], None] | None = None) -> bool:
+def run_server(
+    config: uvicorn.Config,
+    *,
+    sockets: list[socket.socket] | None = None,
+    on_listening: Callable[[int], None] | None = None,
+) -> bool:
     """Serve until SIGINT or SIGTERM; whether it came to serving at all.
 
-    ``on_listening`` is called with the port; with reload, where another process serves, it is not.
+    ``sockets`` are bound already, instead of the configured address; they are closed at the end. ``on_listening`` is
+    called with the port; with reload, where another process serves, it is not.
     """
     server = Server(config, on_listening=on_listening)
     # After SIGINT uvicorn raises the signal once more, for whoever else may care: here nobody does.
@@ -284,5 +292,5 @@ def run_server(config: uvicorn.Config, *, on_listening: Callable[[int], None] | 
         if config.should_reload:
             ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
             return True
-        server.run()
+        server.run(sockets)
     return server.started

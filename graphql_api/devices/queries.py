@@ -1,10 +1,15 @@
-"""The reading statements. Each function is one moment when it runs in a transaction of a reader."""
+"""The reading statements. Each function is one moment when it runs in a transaction of a reader.
+
+Those that what subscribers are told rests on return the epoch as well, read by the same statement: the database may
+be another one than it was.
+"""
 
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, CursorResult, Select, and_, bindparam, func, select
+from sqlalchemy.exc import NoResultFound
 
 from graphql_api.devices.listed import listed
 from graphql_api.devices.model import (
@@ -63,38 +68,33 @@ _CHANGE = (
     change.c.timestamp,
 )
 
-_this_school = school.c.school_id == bindparam("school")
+# The one row of the service comes even where there is no such school.
+_THIS_SCHOOL = service.outerjoin(school, school.c.school_id == bindparam("school"))
+_THESE_SCHOOLS = service.outerjoin(school, listed(school.c.school_id, "schools"))
 _of_school = device.c.school_id == bindparam("school")
 
 _ALIVE = select(service.c.epoch)
-_HEAD_OF_ONE = select(*_HEAD).where(_this_school)
-_HEADS = select(school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
+_HEAD_OF_ONE = select(*_HEAD).where(school.c.school_id == bindparam("school"))
+_HEADS = select(service.c.epoch, school.c.school_id, *_HEAD).select_from(_THESE_SCHOOLS)
 _SCHOOLS = select(school.c.school_id).where(school.c.last_report_at.is_not(None)).order_by(school.c.school_id)
 _DEVICES_BY_ID = select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids"))
-_DEVICES_OF_SCHOOL = school.outerjoin(device, device.c.school_id == school.c.school_id)
 _SUMMARIES = (
-    select(school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
-    .select_from(_DEVICES_OF_SCHOOL)
-    .where(listed(school.c.school_id, "schools"))
-    .group_by(school.c.school_id, *_HEAD, device.c.status)
+    select(service.c.epoch, school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
+    .select_from(_THESE_SCHOOLS.outerjoin(device, device.c.school_id == school.c.school_id))
+    .group_by(service.c.epoch, school.c.school_id, *_HEAD, device.c.status)
 )
-_POSITION = (
-    select(school.c.head, school.c.floor, change.c.timestamp)
-    .select_from(
-        school.outerjoin(
-            change, and_(change.c.school_id == school.c.school_id, change.c.version == bindparam("version"))
-        )
+_POSITION = select(service.c.epoch, school.c.head, school.c.floor, change.c.timestamp).select_from(
+    _THIS_SCHOOL.outerjoin(
+        change, and_(change.c.school_id == school.c.school_id, change.c.version == bindparam("version"))
     )
-    .where(_this_school)
 )
 _DEVICES_ABOVE = (
-    select(*_HEAD, *_DEVICE)
+    select(service.c.epoch, *_HEAD, *_DEVICE)
     .select_from(
-        school.outerjoin(
+        _THIS_SCHOOL.outerjoin(
             device, and_(device.c.school_id == school.c.school_id, device.c.version > bindparam("version"))
         )
     )
-    .where(_this_school)
     .order_by(device.c.device_id)
 )
 _CHANGES = (
@@ -127,10 +127,12 @@ def head_of(row: Sequence[Any]) -> Head:
     return Head(version, timestamp, last_report_at)
 
 
-def heads(connection: Connection, school_ids: Collection[str]) -> dict[str, Head]:
+def heads(connection: Connection, school_ids: Collection[str]) -> tuple[str, dict[str, Head]]:
     """The heads of the schools that have one, in one statement however many are asked for."""
-    rows = connection.execute(_HEADS, {"schools": school_ids})
-    return {school_id: Head(version, timestamp, last) for school_id, version, timestamp, last in rows}
+    rows = _some(connection.execute(_HEADS, {"schools": school_ids}))
+    found = {school_id: Head(version, timestamp, last) for _, school_id, version, timestamp, last in rows}
+    found.pop(None, None)
+    return rows[0].epoch, found
 
 
 def schools(connection: Connection) -> list[str]:
@@ -149,30 +151,21 @@ def one_device(connection: Connection, school_id: str, device_id: str) -> Device
     return next(iter(devices_by_id(connection, school_id, [device_id])), None)
 
 
-def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> Snapshot:
+def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> tuple[str, Snapshot]:
     """Head and devices in one statement."""
     statement = _snapshot_statement(wanted.device_ids is not None, wanted.statuses is not None)
-    rows = connection.execute(statement, {"school": school_id, **_parameters(wanted)}).all()
-    # A school without devices to show is one row whose device columns are null.
-    return Snapshot(
-        head_of(rows[0][:3]) if rows else Head(),
-        tuple(_device(row[3:]) for row in rows if row[3] is not None),
-    )
+    return _snapshot(connection.execute(statement, {"school": school_id, **_parameters(wanted)}))
 
 
-def devices_above(connection: Connection, school_id: str, version: int) -> Snapshot:
+def devices_above(connection: Connection, school_id: str, version: int) -> tuple[str, Snapshot]:
     """Head and the devices that changed after a version, retired or not, in one statement."""
-    rows = connection.execute(_DEVICES_ABOVE, {"school": school_id, "version": version}).all()
-    return Snapshot(
-        head_of(rows[0][:3]) if rows else Head(),
-        tuple(_device(row[3:]) for row in rows if row[3] is not None),
-    )
+    return _snapshot(connection.execute(_DEVICES_ABOVE, {"school": school_id, "version": version}))
 
 
-def position(connection: Connection, school_id: str, version: int) -> Position:
+def position(connection: Connection, school_id: str, version: int) -> tuple[str, Position]:
     """What the log knows of a version, in one statement."""
-    row = connection.execute(_POSITION, {"school": school_id, "version": version}).first()
-    return Position(*row) if row else Position(0, 1, None)
+    ((epoch, head, floor, timestamp),) = _some(connection.execute(_POSITION, {"school": school_id, "version": version}))
+    return epoch, Position(0, 1, None) if head is None else Position(head, floor, timestamp)
 
 
 def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first: int, after: str | None) -> DevicePage:
@@ -187,15 +180,18 @@ def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first:
     return DevicePage(head_of(head) if head else Head(), devices, total, has_next=len(rows) > first)
 
 
-def summaries(connection: Connection, school_ids: Collection[str]) -> dict[str, Summary]:
+def summaries(connection: Connection, school_ids: Collection[str]) -> tuple[str, dict[str, Summary]]:
     """Heads and counts of all these schools, in one statement; empty ones for schools that never reported."""
     heads: dict[str, Head] = {}
     counts: dict[str, dict[Status, int]] = {school_id: {} for school_id in school_ids}
-    for school_id, version, timestamp, last, status, count in connection.execute(_SUMMARIES, {"schools": school_ids}):
-        heads[school_id] = Head(version, timestamp, last)
+    rows = _some(connection.execute(_SUMMARIES, {"schools": school_ids}))
+    for _, school_id, version, timestamp, last, status, count in rows:
+        if school_id is not None:
+            heads[school_id] = Head(version, timestamp, last)
         if status is not None:
             counts[school_id][_STATUSES[status]] = count
-    return {school_id: Summary(heads.get(school_id, Head()), counted) for school_id, counted in counts.items()}
+    found = {school_id: Summary(heads.get(school_id, Head()), counted) for school_id, counted in counts.items()}
+    return rows[0].epoch, found
 
 
 def changes(connection: Connection, school_id: str, *, after: int, limit: int) -> list[Change]:
@@ -214,6 +210,22 @@ def history(
     # would make the database look through all that is older in search of more.
     found = [one for one in map(_change, rows) if since is None or one.timestamp >= since]
     return HistoryPage(tuple(found[:first]), has_next=len(found) > first)
+
+
+def _some(result: CursorResult[Any]) -> Sequence[Any]:
+    """All rows: at least one, with the epoch in it, even where what was asked for is not there."""
+    rows = result.all()
+    if not rows:
+        raise NoResultFound("the database has no epoch: it is being restored")
+    return rows
+
+
+def _snapshot(result: CursorResult[Any]) -> tuple[str, Snapshot]:
+    rows = _some(result)
+    epoch, *head = rows[0][:4]
+    # A school without devices to show is one row whose device columns are null, and so is one that never reported.
+    devices = tuple(_device(row[4:]) for row in rows if row[4] is not None)
+    return epoch, Snapshot(Head() if head[0] is None else head_of(head), devices)
 
 
 def _device(row: Sequence[Any]) -> Device:
@@ -259,8 +271,8 @@ def _parameters(wanted: DeviceFilter) -> dict[str, Any]:
 @cache
 def _snapshot_statement(named: bool, selected: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
     matching = and_(device.c.school_id == school.c.school_id, *_conditions(named=named, selected=selected))
-    joined = school.outerjoin(device, matching)
-    return select(*_HEAD, *_DEVICE).select_from(joined).where(_this_school).order_by(device.c.device_id)
+    joined = _THIS_SCHOOL.outerjoin(device, matching)
+    return select(service.c.epoch, *_HEAD, *_DEVICE).select_from(joined).order_by(device.c.device_id)
 
 
 @cache

@@ -43,7 +43,9 @@ async def process(url, broker, *, compare_interval=3_600.0):
     store = await Store.open(url)
     try:
         async with (
-            News(broker_of(broker) if isinstance(broker, str) else broker, epoch=store.epoch, outbox_limit=100) as news,
+            News(
+                broker_of(broker) if isinstance(broker, str) else broker, epoch=lambda: store.epoch, outbox_limit=100
+            ) as news,
             Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=10**6) as feeds,
             listening_to(DeviceService(store=store, news=news, feeds=feeds)) as listeners,
         ):

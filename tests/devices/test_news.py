@@ -36,7 +36,7 @@ def rounds(draw):
         )
     )
     changes = tuple(Change("s", version, *row) for version, row in enumerate(rows, first))
-    return Round("s", changes, draw(st.none() | moments))
+    return Round("s", changes, draw(st.none() | moments), draw(st.none() | moments))
 
 
 def round_of(school, version, size=1):
@@ -48,7 +48,9 @@ def round_of(school, version, size=1):
 
 
 def news_over(broker, *, epoch="e", outbox_limit=10):
-    return News(broker_of(broker) if isinstance(broker, str) else broker, epoch=epoch, outbox_limit=outbox_limit)
+    return News(
+        broker_of(broker) if isinstance(broker, str) else broker, epoch=lambda: epoch, outbox_limit=outbox_limit
+    )
 
 
 async def until(condition):
@@ -68,10 +70,12 @@ def test_a_round_survives_the_journey(news):
     heard = decode("s", encode(news))
     assert heard.changes == news.changes
     assert (heard.first, heard.last, heard.last_report_at) == (news.first, news.last, news.last_report_at)
+    assert heard.before == news.before
 
 
 @given(
-    st.text() | st.sampled_from(["null", "[]", "[1,2,3,4,5]", "[1,1,1,1,[[]]]", '[1,1,1,null,[["d","NO",null,1,1,1]]]'])
+    st.text()
+    | st.sampled_from(["null", "[]", "[1,2,3,4,5,6]", "[1,1,1,1,1,[[]]]", '[1,1,1,null,1,[["d","NO",null,1,1,1]]]'])
 )
 def test_a_message_of_somebody_else_is_refused(message):
     """Text that encode did not write raises ValueError, and nothing else."""

@@ -29,7 +29,7 @@ RELAXED = settings(max_examples=25, suppress_health_check=[HealthCheck.function_
 @contextlib.asynccontextmanager
 async def service_of(store, *, outbox_limit=10_000, compare_interval=0.05, recent_limit=10**6):
     async with (
-        News(broker_of("memory://"), epoch=store.epoch, outbox_limit=outbox_limit) as news,
+        News(broker_of("memory://"), epoch=lambda: store.epoch, outbox_limit=outbox_limit) as news,
         Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=recent_limit) as feeds,
     ):
         service = DeviceService(store=store, news=news, feeds=feeds)

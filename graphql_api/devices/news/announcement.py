@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from graphql_api.devices.model import Change, Round, Status
+from graphql_api.devices.model import Change, Head, Round, Status
 from graphql_api.moment import Moment
 
 __all__ = ["Announcement", "decode", "encode"]
@@ -20,6 +20,18 @@ class Announcement:
     last_report_at: Moment | None
     changes: tuple[Change, ...]
     """The changes from first to last, or none where they did not fit the message."""
+    before: Moment | None = None
+    """The timestamp of the change before the first; None where it isn't known."""
+
+    def follows(self, head: Head) -> bool:
+        """Whether its changes come, at least the last of them, right after the very change that is the head.
+
+        A version alone does not prove it: the log may have been restored, and have come to that version again.
+        """
+        if not self.changes or not self.first <= head.version + 1 <= self.last:
+            return False
+        before = self.before if self.first > head.version else self.changes[head.version - self.first].timestamp
+        return before == head.timestamp
 
 
 def encode(news: Round, *, limit: int | None = None) -> str:
@@ -28,7 +40,7 @@ def encode(news: Round, *, limit: int | None = None) -> str:
     Versions follow each other, so only the first is written.
     """
     changes = [(c.device_id, c.status, c.previous, c.last_seen, c.reported_at, c.timestamp) for c in news.changes]
-    head = [news.first, news.last, news.changes[-1].timestamp, news.last_report_at]
+    head = [news.first, news.last, news.changes[-1].timestamp, news.last_report_at, news.before]
     message = orjson.dumps([*head, changes])
     if limit is not None and len(message) > limit:
         message = orjson.dumps([*head, []])
@@ -42,11 +54,11 @@ def decode(school: str, message: str) -> Announcement:
         ValueError: the message is none of ours.
     """
     try:
-        first, last, timestamp, last_report_at, rows = orjson.loads(message)
+        first, last, timestamp, last_report_at, before, rows = orjson.loads(message)
         changes = tuple(
             Change(school, version, row[0], Status(row[1]), Status(row[2]) if row[2] else None, row[3], row[4], row[5])
             for version, row in enumerate(rows, first)
         )
     except (TypeError, IndexError, ValueError) as error:
         raise ValueError("expected the announcement of a round") from error
-    return Announcement(first, last, timestamp, last_report_at, changes)
+    return Announcement(first, last, timestamp, last_report_at, changes, before)

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -48,13 +48,16 @@ class News:
     Announcing never waits: rounds go to an outbox of ``outbox_limit`` rounds. When it is full, the
     round is dropped and counted as overflowed. While the broker is out of reach, rounds are dropped and counted
     as failed.
+
+    ``epoch`` is asked whenever somebody announces or begins to listen: channels are named after the store as it is
+    then, so that two installations that share a broker don't hear each other.
     """
 
-    def __init__(self, broker: Broker, *, epoch: str, outbox_limit: int) -> None:
+    def __init__(self, broker: Broker, *, epoch: Callable[[], str], outbox_limit: int) -> None:
         self._broker = broker
         self._broadcasting = Broadcasting(broker)
         self._epoch = epoch
-        self._outbox: deque[Round] = deque()
+        self._outbox: deque[tuple[str, Round]] = deque()
         self._outbox_limit = outbox_limit
         self._waiting = asyncio.Event()
         self._statistics = NewsStatistics()
@@ -77,7 +80,7 @@ class News:
         if len(self._outbox) >= self._outbox_limit:
             self._statistics = replace(self._statistics, overflowed=self._statistics.overflowed + 1)
             return
-        self._outbox.append(news)
+        self._outbox.append((self._channel(news.school), news))
         self._waiting.set()
 
     @asynccontextmanager
@@ -121,22 +124,21 @@ class News:
         )
 
     def _channel(self, school: str) -> str:
-        # Hashed: PostgreSQL takes at most 63 bytes. The epoch keeps installations apart that
-        # share a backend.
-        digest = hashlib.blake2s(f"{self._epoch}\n{school}".encode(), digest_size=16)
+        # Hashed: PostgreSQL takes at most 63 bytes.
+        digest = hashlib.blake2s(f"{self._epoch()}\n{school}".encode(), digest_size=16)
         return "ds:" + digest.hexdigest()
 
     async def _send_announcements(self) -> None:
         while True:
             await self._waiting.wait()
             while self._outbox:
-                await self._send(self._outbox.popleft())
+                await self._send(*self._outbox.popleft())
             self._waiting.clear()
 
-    async def _send(self, news: Round) -> None:
+    async def _send(self, channel: str, news: Round) -> None:
         try:
             message = encode(news, limit=self._broker.message_limit)
-            await self._broadcasting.publish(self._channel(news.school), message)
+            await self._broadcasting.publish(channel, message)
         except Exception:  # noqa: BLE001 (the broadcasting tells the log, once for all that is lost)
             self._statistics = replace(self._statistics, failed=self._statistics.failed + 1)
         else:
