@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
 from graphql_api.access.principal import DEVICES_ADMIN, EVERY_SCHOOL, Visibility, require_scope
-from graphql_api.access.revocations import Revocations, RevocationsStatistics
+from graphql_api.access.revocations import Revocation, Revocations, RevocationsStatistics
 from graphql_api.devices.revocation_log import Place
 from graphql_api.devices.store import Store
 from graphql_api.errors import BadUserInput, ServiceError
@@ -40,6 +40,14 @@ class RevokingStatistics:
     """The last look failed: what is known stays in force, what other processes revoke is not heard of."""
 
 
+@dataclass(eq=False, slots=True)
+class _Call:
+    """A revocation that is being recorded."""
+
+    subject: str
+    ended: int = 0
+
+
 class Revoking:
     """Revokes, and reads what others revoke: an async context manager that owns the task which does.
 
@@ -68,6 +76,7 @@ class Revoking:
         self._max_lifetime = None if max_lifetime is None else int(max_lifetime * DAY)
         self._clock = clock
         self._sleep = sleep
+        self._calls: set[_Call] = set()
         self._place: Place | None = None
         self._failures = 0
         self._failing = False
@@ -112,7 +121,13 @@ class Revoking:
                 f" got {format_moment(moment)}. Nothing was revoked."
             )
         schools = [EVERY_SCHOOL] if visibility.all_schools else sorted(visibility.schools)
-        return self._revocations.add(await self._store.revoke(subject, schools, moment))
+        call = _Call(subject)
+        self._calls.add(call)
+        try:
+            self._put_in_force(await self._store.revoke(subject, schools, moment))
+        finally:
+            self._calls.discard(call)
+        return call.ended
 
     def statistics(self) -> RevokingStatistics:
         """A snapshot of the counts."""
@@ -143,7 +158,15 @@ class Revoking:
         revoked = await self._store.revoked_after(self._place)
         self._place = revoked.place
         self._failing = False
-        self._revocations.add(revoked.revocations)
+        self._put_in_force(revoked.revocations)
+
+    def _put_in_force(self, revocations: Sequence[Revocation]) -> None:
+        """Whoever comes first ends the connections: the call that has recorded it, or the task that reads it."""
+        for revocation in revocations:
+            ended = self._revocations.add([revocation])
+            for call in self._calls:
+                if call.subject == revocation.subject:
+                    call.ended += ended
 
     async def _prune(self) -> None:
         """Forget what is about tokens that have all expired.

@@ -81,6 +81,23 @@ async def test_every_process_hears_of_it(store, clock):
         assert all(0 < wait <= POLL_INTERVAL < 1 for wait in turns.waits)
 
 
+async def test_what_ended_is_told_whoever_ended_it(store, clock, monkeypatch):
+    """When the task that reads comes before the call that has recorded, the call still tells how many ended."""
+    async with process(store, clock) as (known, revoking, turns):
+        record = store.revoke
+
+        async def slow_to_answer(*arguments):
+            recorded = await record(*arguments)
+            await turns.next()
+            return recorded
+
+        monkeypatch.setattr(store, "revoke", slow_to_answer)
+        for _ in range(3):
+            known.watch(Connection(bearer(), lambda: None))
+        known.watch(Connection(bearer("bert"), lambda: None))
+        assert await revoking.revoke(PLATFORM, "anna", None) == 3
+
+
 async def test_a_restart_forgets_nothing(store, clock):
     """A process that starts knows all that was revoked before, before it serves anybody."""
     async with process(store, clock) as (_, revoking, _):
