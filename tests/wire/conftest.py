@@ -7,9 +7,9 @@ extension takes frames as they are, and over stock uvicorn, which knows nothing 
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextvars import ContextVar
 from enum import Enum
 
 import pytest
@@ -34,7 +34,17 @@ class SendPath(Enum):
     """Stock uvicorn, as any other server would serve the application."""
 
 
-SEND_PATH: ContextVar[SendPath] = ContextVar("SEND_PATH", default=SendPath.EXTENSION)
+_serving = [SendPath.EXTENSION]
+
+
+@contextlib.contextmanager
+def serving_over(path: SendPath) -> Iterator[SendPath]:
+    """Have every server that is started meanwhile send by this path. No context variable: fixtures have their own."""
+    _serving.append(path)
+    try:
+        yield path
+    finally:
+        _serving.pop()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -42,13 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("send_path", SendPath, ids=lambda path: path.value, indirect=True)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def send_path(request: pytest.FixtureRequest) -> Iterator[SendPath]:
-    """The send path of every server that this test starts."""
-    path = getattr(request, "param", SendPath.EXTENSION)
-    token = SEND_PATH.set(path)
-    yield path
-    SEND_PATH.reset(token)
+    """The send path of every server that these tests start."""
+    with serving_over(getattr(request, "param", SendPath.EXTENSION)) as path:
+        yield path
 
 
 @dataclasses.dataclass
@@ -119,7 +127,7 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
         trusted_proxies=settings.trusted_proxies,
         log_config=None,
     )
-    if SEND_PATH.get() is SendPath.ASGI:
+    if _serving[-1] is SendPath.ASGI:
         config.http, config.ws = "httptools", "websockets-sansio"
     server = UvicornServer(config)
     # Signals are the test runner's.
@@ -151,3 +159,21 @@ def settings(tmp_path, secret) -> Settings:
 async def server(settings, secret, anyio_backend) -> AsyncIterator[Server]:
     async with serve(settings, secret) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def standing_server(tmp_path_factory, send_path, anyio_backend) -> AsyncIterator[Server]:
+    """One server for all tests of a module, where they leave nothing behind that another one would see."""
+    secret = secrets.token_urlsafe(48)
+    database = tmp_path_factory.mktemp("standing") / "devices.db"
+    async with serve(Settings(jwt_secret=secret, database_url=f"sqlite:///{database}"), secret) as running:
+        yield running
+
+
+@pytest.fixture
+def nothing_logged(caplog) -> Iterator[None]:
+    """Fails a test that had anything at all logged as an error: what clients send is no error of ours."""
+    with caplog.at_level(logging.INFO):
+        yield
+    for when in ("setup", "call"):
+        assert [record.getMessage() for record in caplog.get_records(when) if record.levelno >= logging.ERROR] == []

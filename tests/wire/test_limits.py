@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.wire.clients import DEVICES, EVENTS, PUBLISH, SUMMARY, Socket, Stream, http_client
-from tests.wire.conftest import SEND_PATH, SendPath, serve
+from tests.wire.conftest import SendPath, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -359,7 +359,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS)
-async def test_who_meets_a_limit_is_told_and_counted(settings, secret, row):
+async def test_who_meets_a_limit_is_told_and_counted(settings, secret, send_path, row):
     """Each limit, where a client meets it, is one refusal with its code and a sentence, and one count."""
     given, provoke, expected = ROWS[row]
     limit = row.split()[0]
@@ -371,7 +371,7 @@ async def test_who_meets_a_limit_is_told_and_counted(settings, secret, row):
             assert 50 < told.retry_after <= 100
             assert f"repeat it in {told.retry_after:g} seconds" in told.sentence
         refusals = server.services.statistics().refusals
-        if limit == "message_size" and SEND_PATH.get() is SendPath.ASGI:
+        if limit == "message_size" and send_path is SendPath.ASGI:
             # Another server closes by itself, and tells nobody.
             assert not any(refusals.values())
         else:
