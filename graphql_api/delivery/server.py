@@ -4,20 +4,21 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import ChangeReload
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame
 from websockets.http11 import Request
 
 from graphql_api.delivery.endpoints import STATE_KEY
 from graphql_api.delivery.extension import Client, offer
+from graphql_api.delivery.head import HeadLimitedProtocol
 from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
@@ -35,7 +36,7 @@ _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Leng
 # tests/delivery/test_server.py fails when what is relied on here has changed.
 
 
-class _HttpProtocol(HttpToolsProtocol):
+class _HttpProtocol(HeadLimitedProtocol):
     """Offers our ASGI extension to the application."""
 
     def on_message_begin(self) -> None:
@@ -184,6 +185,8 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._client is None:
             super().handle_parser_exception()
             return
+        if isinstance(self.conn.parser_exc, PayloadTooBig):
+            self._client.on_oversized()
         self._client.on_gone()
         self._send_last()
 
@@ -264,7 +267,14 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def server_config(
-    app: Any, *, host: str, port: int, message_limit: int, shutdown_timeout: float, **options: Any
+    app: Any,
+    *,
+    host: str,
+    port: int,
+    message_limit: int,
+    shutdown_timeout: float,
+    trusted_proxies: Sequence[str] = (),
+    **options: Any,
 ) -> uvicorn.Config:
     """How uvicorn serves the application; ``options`` go to uvicorn as they are.
 
@@ -284,6 +294,9 @@ def server_config(
         # A client that does not let go must not keep the process from ending. uvicorn takes whole seconds.
         timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
         server_header=False,
+        # Left alone, uvicorn believes whoever connects from this machine, and a variable of its own.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         lifespan="on",
         # Said, so that uvicorn does not look into WEB_CONCURRENCY: how many processes serve is not for it to decide.
         workers=1,
