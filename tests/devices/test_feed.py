@@ -313,6 +313,18 @@ async def test_a_broadcaster_that_is_silent_is_suspected(store):
         assert news.suspected == 1
 
 
+async def test_without_a_broadcaster_a_process_hears_itself(store):
+    """While the broadcaster is out of reach, what this process records comes at once, and waits for no comparison."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), feeds.join("s") as feed:
+        news.connected = False
+        for version in (1, 2):
+            recorded = await flipper.record()
+            feeds.note("s", Head(recorded.last, recorded.changes[-1].timestamp, recorded.last_report_at))
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert news.suspected == 0
+
+
 async def test_a_broadcaster_that_loses_what_this_process_says_is_suspected(store):
     """What this process itself recorded is to be heard of, too: when it is not, twice, the broadcaster is suspected."""
     flipper = Flipper(store)
