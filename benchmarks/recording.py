@@ -1,6 +1,7 @@
 """Rounds recorded at the store itself, as fast as it takes them: ``python -m benchmarks.recording URL SIZE SECONDS``.
 
-Prints the statuses recorded a second, and the share of its core that this process was busy. Every report of a round changes its device's status; the school is a new one.
+Prints the statuses recorded a second, and the share of its core that this process was busy. Every report of a round
+changes its device's status; the school is a new one.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ _STATUSES = (Status.ONLINE, Status.OFFLINE)
 
 
 async def record_for(url: str, size: int, seconds: float) -> tuple[float, float]:
-    """Record rounds of this size for so long, at least two of them; statuses a second, and the share of the core used."""
+    """Record rounds of this size for so long, at least two: statuses a second, and the share of the core used."""
     store = await Store.open(url)
     try:
         school = secrets.token_hex(8)
