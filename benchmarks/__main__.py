@@ -41,7 +41,7 @@ def main() -> int:
             for one in BENCHMARKS[name](context):
                 measurements.append(one)
                 sys.stderr.write(f"{_line(one)}\n")
-        except BenchmarkFailed as failure:
+        except (BenchmarkFailed, OSError) as failure:
             failed = True
             context.leave_out(f"{name} has failed: {failure}")
     results = Results(
