@@ -20,7 +20,7 @@ _STATUSES = (Status.ONLINE, Status.OFFLINE)
 
 
 async def record_for(url: str, size: int, seconds: float) -> tuple[float, float]:
-    """Record rounds of this size for so long, at least two: statuses a second, and the share of the core used."""
+    """Record rounds of this size for so long, two at least: statuses a second, and the share of the core used."""
     store = await Store.open(url)
     try:
         school = secrets.token_hex(8)

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import socket
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -22,7 +23,13 @@ from graphql_api.delivery.session import END_TIMEOUT
 __all__ = ["Server", "run_server", "server_config"]
 
 
+_AFTER_OURSELVES = 10.0
+"""Seconds after which the system drops a client that takes nothing, when we did not: ours says why."""
+
 _handshakes = logging.getLogger("uvicorn.error.websocket")
+
+# To a handshake that is no HTTP request for the WebSocket library, such as one with a body.
+_BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 # uvicorn's protocol classes are no public interface: pyproject.toml pins the version, and
 # tests/delivery/test_server.py fails when what is relied on here has changed.
@@ -52,11 +59,23 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _client: Client | None = None
     _ending = False
+    _is_over = False
+    _pieces: bytearray | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # A line for each handshake is a tenth of what it costs: this logger can be told to keep quiet.
         self.logger = self.conn.logger = _handshakes
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn does, which leaves unanswered, and open for ever, a handshake that the library refuses to read."""
+        if self._is_over or self._is_refused():
+            return
+        super().data_received(data)
+        if self._is_refused() and not self.transport.is_closing():
+            # Where the library knows a status, such as 431, its answer is waiting to be written.
+            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """After a handshake that is no good there is no scope; else its task has not begun yet."""
@@ -113,6 +132,18 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         # A peer that does not answer, or does not read, must not keep the connection: close() would wait for it.
         self.close_timer = self.loop.call_later(END_TIMEOUT, self.transport.abort)
 
+    def handle_cont(self, event: Frame) -> None:
+        """One more piece of a message, of which a client may send as many as it has bytes, and empty ones for ever."""
+        # One object for all pieces: one for each would take fifty times the memory of a piece of one byte.
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = bytearray()
+        pieces += event.data
+        if event.fin:
+            self._pieces = None
+            self.frames.append(bytes(pieces))
+            self.send_receive_event_to_app()
+
     def send_receive_event_to_app(self) -> None:
         """A whole message has come."""
         if self._client is None:
@@ -128,10 +159,17 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            self.conn.send_close(1007)
+            # The peer's own close frame may have come with this message.
+            if self.conn.close_sent is None:
+                self.conn.send_close(1007)
             self.handle_parser_exception()
         else:
             self._client.on_message(text)
+
+    def handle_ping(self) -> None:
+        """A control frame, which the library has answered; but behind our last words nothing can be said."""
+        if not self._is_over:
+            super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
         """The peer closes, or answers our close."""
@@ -139,10 +177,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_close(event)
             return
         self._client.on_gone()
-        if not self.transport.is_closing():
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
-        self._abort_soon()
+        self._send_last()
 
     def handle_parser_exception(self) -> None:
         """The peer does not speak WebSocket."""
@@ -150,10 +185,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_parser_exception()
             return
         self._client.on_gone()
-        self.close_sent = True
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.transport.close()
-        self._abort_soon()
+        self._send_last()
 
     def pause_writing(self) -> None:
         """Who does not read the answers is not listened to."""
@@ -192,6 +224,9 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             self._client.on_restart()
 
+    def _is_refused(self) -> bool:
+        return self.conn.handshake_exc is not None
+
     def _pass_on(self, event: Any) -> None:
         if self._client is None:
             return
@@ -205,6 +240,23 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
+
+    def _send_last(self) -> None:
+        """Send the close frame that is due, and take what the peer still sends until it ends the connection too.
+
+        Closed at once, the connection would be reset by whatever comes, and the peer might never see the close frame.
+        """
+        if self._is_over:
+            return
+        self._is_over = self.close_sent = True
+        if not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self._resume_reading()
+            else:
+                self.transport.close()
+        self._abort_soon()
 
     def _abort_soon(self) -> None:
         if self.close_timer is None:
@@ -239,6 +291,17 @@ def server_config(
     )
 
 
+def _drop_dead_peers(listening: int, seconds: float) -> None:
+    """Have the system drop connections whose peer acknowledges nothing for so long: those to be accepted inherit it.
+
+    A quiet client whose machine has vanished takes no signs of life, but they are too few to fill a buffer: without
+    this the system tries again for a quarter of an hour.
+    """
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):  # Linux has it
+        with socket.socket(fileno=os.dup(listening)) as duplicate:
+            duplicate.setsockopt(socket.IPPROTO_TCP, option, round(1_000 * seconds))
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which tells the application when it is about to end, and others when it listens."""
 
@@ -249,9 +312,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
         await super().startup(sockets)
-        # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
-        gc.collect()
-        gc.freeze()
+        if delivery := self.lifespan.state.get(STATE_KEY):
+            for server in self.servers:
+                for listening in server.sockets:
+                    _drop_dead_peers(listening.fileno(), delivery.patience.seconds + _AFTER_OURSELVES)
         if self.started and self._on_listening:
             self._on_listening(self.servers[0].sockets[0].getsockname()[1])
 
@@ -274,6 +338,9 @@ def run_server(
     called with the port; with reload, where another process serves, it is not.
     """
     server = Server(config, on_listening=on_listening)
+    # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
+    gc.collect()
+    gc.freeze()
     # After SIGINT uvicorn raises the signal once more, for whoever else may care: here nobody does.
     with suppress(KeyboardInterrupt):
         if config.should_reload:

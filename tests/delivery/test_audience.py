@@ -392,7 +392,7 @@ class AudienceMachine(RuleBasedStateMachine):
         assert not self.position.expectant
         for audience in self.audiences:
             assert not len(audience)
-            assert not (audience._live or audience._others or audience._due)
+            assert not any((audience._live, audience._others, audience._due))
 
 
 class TestAudience(AudienceMachine.TestCase):
