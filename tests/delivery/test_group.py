@@ -1,7 +1,6 @@
 """A group's turns, where a log is another one, or fails, in the middle of them."""
 
 import asyncio
-import contextlib
 
 import pytest
 
