@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import uuid
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,6 +28,16 @@ from tests.listening import listening_to, version_of
 DEVICES = ["a", "b", "c", "d"]
 MAX_REPLAY = 30
 MAY = Visibility(frozenset(), all_schools=True, scopes=frozenset([DEVICES_READ, DEVICES_PUBLISH, DEVICES_ADMIN]))
+
+# Sizes at which few devices and changes make several pages, parts and writes.
+SMALL = {
+    "graphql_api.delivery.frames.BATCH_LIMIT": 3_000,
+    "graphql_api.delivery.group._BATCHES_IN_A_TURN": 1,
+    "graphql_api.devices.school_log._PAGE": 3,
+    "graphql_api.devices.feed._PAGE": 4,
+    "graphql_api.devices.watches.listing.LIST_UPDATE_LIMIT": 2,
+    "graphql_api.devices.watches.listing._FEW_CHANGES": 5,
+}
 
 FILTERS = st.builds(
     DeviceFilter,
@@ -352,8 +363,9 @@ class TestMechanism(MechanismMachine.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        for place, size in SMALL.items():
+            patched = mock.patch(place, size)
+            patched.start()
+            cls.addClassCleanup(patched.stop)
         MechanismMachine.service = Service()
-
-    @classmethod
-    def tearDownClass(cls):
-        MechanismMachine.service.close()
+        cls.addClassCleanup(MechanismMachine.service.close)
