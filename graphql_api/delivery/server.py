@@ -163,8 +163,10 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             self._client.on_message(text)
 
     def handle_ping(self) -> None:
-        """A control frame, which the library has answered; but behind our last words nothing can be said."""
-        if not self._is_over:
+        """Send the library's answer; but after a close frame nothing more is sent (RFC 6455 section 5.5.1)."""
+        if self.close_sent:
+            self.conn.data_to_send()
+        else:
             super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
