@@ -122,11 +122,11 @@ async def hold(ring: Ring, conversation: Conversation) -> None:
     peer = await Peer.connect(ring.server.port, may_be_echoed=conversation.may_close)
     await peer.send(conversation.render(ring.known()))
     if conversation.is_aligned:
-        alive = await peer.is_alive()
+        alive = await peer.is_alive(by_message=conversation.is_text)
         ring.ends["alive" if alive else "closed"] += 1
         if alive:
             await ring.settled()
-            await peer.is_alive()
+            await peer.is_alive(by_message=conversation.is_text)
     else:
         ring.ends["out of step"] += 1
     await peer.leave(conversation.farewell)
