@@ -9,7 +9,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from graphql_api.access.issuer_keys import IssuerKeys, IssuerKeysStatistics, open_fetch
+from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
+from graphql_api.access.verdicts import VerdictsStatistics
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, Application, routes
@@ -20,6 +23,7 @@ from graphql_api.delivery.patience import Patience
 from graphql_api.delivery.sharing import Sharing, SharingStatistics
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
 from graphql_api.devices.news import News, NewsStatistics, broker_of
+from graphql_api.devices.revoking import Revoking, RevokingStatistics
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store, StoreStatistics
 from graphql_api.devices.upkeep import Upkeep
@@ -42,12 +46,19 @@ class Statistics:
     feeds: FeedsStatistics
     news: NewsStatistics
     store: StoreStatistics
+    verdicts: VerdictsStatistics
+    revoking: RevokingStatistics
+    issuer_keys: IssuerKeysStatistics | None
+    """None: no key set is configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that serves, wired together."""
 
+    verifier: TokenVerifier
+    issuer_keys: IssuerKeys | None
+    revoking: Revoking
     store: Store
     news: News
     feeds: Feeds
@@ -62,27 +73,35 @@ class Services:
             self.feeds.statistics(),
             self.news.statistics(),
             self.store.statistics(),
+            self.verifier.statistics(),
+            self.revoking.statistics(),
+            self.issuer_keys.statistics() if self.issuer_keys else None,
         )
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncIterator[Services]:
-    """Open the store, the broadcaster, the feeds and their upkeep, and close them in the opposite order.
+    """Open the keys, the store, the broadcaster, the feeds and their upkeep, and close them in the opposite order.
 
     Raises:
         SettingsError: no key is configured, or one is unusable.
         ServiceError: the store can't be reached.
     """
-    verifier = TokenVerifier.from_settings(settings, clock=clock)
+    revocations = Revocations()
     async with AsyncExitStack() as stack:
+        issuer_keys = await _open_issuer_keys(settings, stack)
+        verifier = TokenVerifier.from_settings(settings, issuer_keys=issuer_keys, revocations=revocations, clock=clock)
         store = await Store.open(
             settings.database_url.get_secret_value(), unknown_devices=settings.unknown_devices, clock=clock
         )
         stack.push_async_callback(store.close)
+        revoking = await stack.enter_async_context(
+            Revoking(store=store, revocations=revocations, max_lifetime=settings.jwt_max_lifetime, clock=clock)
+        )
         news = await stack.enter_async_context(
             News(
                 broker_of(settings.broadcast_url.get_secret_value()),
-                epoch=store.epoch,
+                epoch=lambda: store.epoch,
                 outbox_limit=settings.outbox_limit,
             )
         )
@@ -94,7 +113,7 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
                 recent_limit=settings.recent_changes_limit,
             )
         )
-        devices = DeviceService(store=store, news=news, feeds=feeds, max_replay=settings.max_replay)
+        devices = DeviceService(store=store, news=news, feeds=feeds, revoking=revoking, max_replay=settings.max_replay)
         stack.push_async_callback(devices.finish)
         await stack.enter_async_context(
             Upkeep(
@@ -105,13 +124,22 @@ async def open_services(settings: Settings, *, clock: Clock = now) -> AsyncItera
                 clock=clock,
             )
         )
-        delivery = await stack.enter_async_context(_open_delivery(settings, devices, verifier, clock))
-        yield Services(store, news, feeds, devices, delivery)
+        delivery = await stack.enter_async_context(_open_delivery(settings, devices, verifier, revocations, clock))
+        yield Services(verifier, issuer_keys, revoking, store, news, feeds, devices, delivery)
+
+
+async def _open_issuer_keys(settings: Settings, stack: AsyncExitStack) -> IssuerKeys | None:
+    if settings.jwks_url is None:
+        return None
+    fetch = await stack.enter_async_context(open_fetch(settings.jwks_url))
+    return await stack.enter_async_context(
+        IssuerKeys(fetch, refresh_interval=settings.jwks_refresh, stale_limit=settings.jwks_stale_limit)
+    )
 
 
 @asynccontextmanager
 async def _open_delivery(
-    settings: Settings, service: DeviceService, verifier: TokenVerifier, clock: Clock
+    settings: Settings, service: DeviceService, verifier: TokenVerifier, revocations: Revocations, clock: Clock
 ) -> AsyncIterator[Delivery]:
     expiries = Expiries(clock)
     heartbeat = Heartbeat(settings.keep_alive)
@@ -134,6 +162,7 @@ async def _open_delivery(
             executor=Executor(),
             service=service,
             verifier=verifier,
+            revocations=revocations,
             sharing=sharing,
             expiries=expiries,
             heartbeat=heartbeat,
@@ -162,10 +191,10 @@ def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastA
             app.state.services = services
             yield {STATE_KEY: services.delivery}
 
-    return _application(lifespan)
+    return _application(lifespan, own_keys=bool(settings.secrets or settings.public_keys))
 
 
-def _application(lifespan: Lifespan) -> FastAPI:
+def _application(lifespan: Lifespan, *, own_keys: bool) -> FastAPI:
     # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
     app = Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(routes())
@@ -179,7 +208,9 @@ def _application(lifespan: Lifespan) -> FastAPI:
     async def ready() -> JSONResponse:
         """The process can do its work; with the reasons when it does it worse, and 503 when it can't."""
         services: Services = app.state.services
-        readiness = await check_readiness(services.store, services.news)
+        readiness = await check_readiness(
+            services.store, services.news, services.revoking, services.issuer_keys, own_keys=own_keys
+        )
         reasons = {"reasons": readiness.reasons} if readiness.reasons else {}
         return JSONResponse({"status": readiness.status, **reasons}, status_code=readiness.http_status)
 

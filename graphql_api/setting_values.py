@@ -3,6 +3,7 @@
 No sentence ever holds a secret, nor a URL or path that could be one.
 """
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ __all__ = [
     "days",
     "from_file",
     "is_text",
+    "key_set_url",
     "public_keys",
     "seconds",
     "secrets",
@@ -215,6 +217,28 @@ def broadcast_url(value: Any) -> str:
         raise ValueError(f"{expected}, but got {_scheme(url)}")
     _check_address(url, expected)
     return url
+
+
+def key_set_url(value: Any) -> str:
+    """The address of a key set: over TLS, or on this machine, since whoever can change it can make tokens."""
+    url = str(value)
+    expected = "expected a URL like https://issuer.example.org/.well-known/jwks.json (http:// for this machine alone)"
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"{expected}, but got {_scheme(url)}")
+    _check_address(url, expected)
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        raise ValueError(f"{expected}, but got one without a host, or with a user or password")
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        raise ValueError(f"{expected}, but got http:// for another machine")
+    return url
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_address(url: str, expected: str) -> None:

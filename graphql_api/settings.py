@@ -106,6 +106,20 @@ class Settings(BaseSettings):
         repr=False,
         description="Path of a file with such public keys, instead of `DEVICE_STATUS_JWT_PUBLIC_KEY`.",
     )
+    jwks_url: Annotated[str, BeforeValidator(values.key_set_url)] | None = Field(
+        default=None,
+        description="Address of the JSON Web Key Set that the tokens' issuer publishes, `https://`. Its keys (RS256,"
+        " ES256, EdDSA) are good beside those set here.",
+    )
+    jwks_refresh: Seconds = Field(
+        default=300.0,
+        description="Seconds between two fetches of the key set. A token that names a key that is not known yet causes"
+        " one more, every 15 seconds at most.",
+    )
+    jwks_stale_limit: Seconds = Field(
+        default=86_400.0,
+        description="Seconds that the keys of the set serve on while it can't be fetched; then they are given up.",
+    )
     jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, BeforeValidator(values.algorithms)] = Field(
         default=ALGORITHMS,
         description="Signature algorithms that tokens may have, with commas. Of these, those are accepted that a"
@@ -125,6 +139,12 @@ class Settings(BaseSettings):
     jwt_scope_claim: str = Field(
         default="scope",
         description="The claim with the scopes: separated by spaces, or a list. Absent: `devices:read`.",
+    )
+    jwt_max_lifetime: Annotated[float, BeforeValidator(values.days)] | None = Field(
+        default=None,
+        description="Days from a token's `iat` to its `exp` at most; one that lives longer, or does not say when it was"
+        " issued, is refused. Revocations are then forgotten when the tokens they are about have expired. Not set: any"
+        " token may live as long as it says, and revocations are kept for good.",
     )
     database_url: Annotated[SecretStr, BeforeValidator(values.database_url)] = Field(
         default=SecretStr("sqlite:///device-status.db"),
@@ -231,13 +251,14 @@ class Settings(BaseSettings):
         """See that tokens can be verified at all.
 
         Raises:
-            SettingsError: neither a secret nor a public key is set.
+            SettingsError: neither a secret nor a public key nor a key set is set.
         """
-        if self.secrets or self.public_keys:
+        if self.secrets or self.public_keys or self.jwks_url:
             return
         sentence = (
             f"Set {variable('jwt_secret')} (make one: python -c 'import secrets; print(secrets.token_urlsafe(48))')"
-            f" or {variable('jwt_public_key')}, so that tokens can be verified; `device-status serve --demo` needs none"
+            f", {variable('jwt_public_key')} or {variable('jwks_url')}, so that tokens can be verified;"
+            " `device-status serve --demo` needs none"
         )
         raise SettingsError([sentence])
 

@@ -223,6 +223,39 @@ def test_other_databases(url):
     assert "expected a URL like sqlite:///device-status.db" in problems(DATABASE_URL=url)[0]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://issuer.example.org/jwks", "https://10.0.0.1:8443/x?y=1", "http://localhost:8080/jwks", "http://[::1]/k"],
+)
+def test_key_sets(url):
+    """A key set comes over TLS, or from this machine; with one, no other key is needed."""
+    settings = load(JWKS_URL=url)
+    assert settings.jwks_url == url
+    settings.require_keys()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example.org/jwks",
+        "http://localhost.example.org/jwks",
+        "http://127.0.0.1.example.org/",
+        "http://127.0.0.1@example.org/",
+        "https://",
+        "https://user:secret-word@example.org/",
+        "https://example.org:port/",
+        "file:///etc/keys",
+        "ftp://example.org/",
+        "example.org/secret-word",
+    ],
+)
+def test_other_key_sets(url):
+    """A key set that others could change on its way, or of another kind, is refused, and a password is not shown."""
+    (sentence,) = problems(JWKS_URL=url)
+    assert "expected a URL like https://issuer.example.org/" in sentence
+    assert "secret-word" not in sentence
+
+
 def warnings_of(caplog, **values):
     load_settings(values)
     return [record.getMessage() for record in caplog.records]

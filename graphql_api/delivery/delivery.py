@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql_api.access.principal import Principal
+from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.census import Census
 from graphql_api.delivery.expiries import Expiries
@@ -27,6 +28,7 @@ class Delivery:
     executor: Executor
     service: DeviceService
     verifier: TokenVerifier
+    revocations: Revocations
     sharing: Sharing
     expiries: Expiries
     heartbeat: Heartbeat

@@ -111,24 +111,27 @@ class Group:
         """
         before = self.audience.position
         try:
-            found = await self._render(self.watch.live(self._log, changes, head))
-            if found:
+            items = self.watch.live(self._log, changes, head)
+            # With nobody live, what they come to would be rendered for nobody.
+            if items and self.audience.live():
+                found = await self._render(items, self.audience.resets)
                 await self._fan_out(found, before)
                 self.sent = head.version
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
             if not self._closed:
                 logger.exception("A round could not be delivered to a group; its subscribers will catch up.")
-                self.miss(before, head)
+                self._fall_behind(before, head)
         finally:
             self.audience.end_move()
             self.serve()
 
     def miss(self, before: Head, head: Head) -> None:
-        """The changes between these places were not told: all who are live fall behind."""
-        self.watch.forget(head)
-        for _, subscribers in self.audience.live():
-            for subscriber in subscribers:
-                self.audience.fall_behind(subscriber, before)
+        """The changes between these places were not told: all who are live fall behind.
+
+        :meth:`Audience.begin_move` was called before.
+        """
+        self._fall_behind(before, head)
+        self.audience.end_move()
         self.serve()
 
     def reset(self, head: Head) -> None:
@@ -148,6 +151,12 @@ class Group:
         self._rendered.drop_all(self)
         async with self._rendering:
             await self._renderer.close()
+
+    def _fall_behind(self, before: Head, head: Head) -> None:
+        self.watch.forget(head)
+        for _, subscribers in self.audience.live():
+            for subscriber in subscribers:
+                self.audience.fall_behind(subscriber, before)
 
     async def _fan_out(self, found: Sequence[Batch], before: Head) -> None:
         audience = self.audience
@@ -179,23 +188,25 @@ class Group:
             else:
                 self.audience.fall_behind(subscriber, before)
 
-    async def _render(self, items: Sequence[Item[Any]]) -> list[Batch]:
+    async def _render(self, items: Sequence[Item[Any]], resets: int) -> list[Batch]:
         breath = Breath()
         results = []
         for item in items:
-            results.append(await self._result(item))
+            results.append(await self._result(item, resets))
             if breath.is_due:
                 await breath.take()
         return batches(results)
 
-    async def _result(self, item: Item[Any]) -> Rendered:
-        key = item.version
+    async def _result(self, item: Item[Any], resets: int) -> Rendered:
+        # After a reset, the version that this item tells of is that of another change.
+        key = item.version if resets == self.audience.resets else None
         if key is not None and (kept := self._rendered.get(self, key)) is not None:
             return kept  # type: ignore[no-any-return] # what was put there
         async with self._rendering:
             payload, keep = await self._renderer.render(item)
-        result = Rendered(payload, item.place, item.cursor)
-        if keep and key is not None:
+        # A copy: orjson's bytes hold on to the 4 KiB that they were written in, and results are kept by the thousand.
+        result = Rendered(bytes(memoryview(payload)), item.place, item.cursor)
+        if keep and key is not None and self._is_current(resets):
             self._rendered.put(self, key, result, len(payload))
         return result
 
@@ -204,13 +215,15 @@ class Group:
         breath = Breath()
         try:
             while (subscriber := self.audience.next_due()) is not None:
-                standing = subscriber.standing
+                standing, resets = subscriber.standing, self.audience.resets
                 try:
                     await self._take_turn(subscriber)
                     pause = _FIRST_RETRY
                 except Exception as error:  # an error would end the subscription for good
                     if not isinstance(error, Unavailable):
                         logger.exception("A subscriber could not be served, and will be served again.")
+                    if resets != self.audience.resets:
+                        standing = Fresh.LOST
                     self.audience.served(subscriber, standing, subscriber.rest)
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
                     pause = min(2 * pause, _LONGEST_RETRY)
@@ -263,10 +276,14 @@ class Group:
             return kept
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
-        found = await self._render(step.items)
-        if resets == self.audience.resets:
+        found = await self._render(step.items, resets)
+        if self._is_current(resets):
             self._rendered.put(self, ("step", key), (found, step.place), 2 * sum(batch.size for batch in found))
         return found, step.place
+
+    def _is_current(self, resets: int) -> bool:
+        """Whether what was begun when there had been so many resets is still good for others."""
+        return resets == self.audience.resets and not self._closed
 
 
 def _place(cursor: Cursor) -> Head:

@@ -19,6 +19,7 @@ from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_requ
 from graphql_api.delivery.resume import kept, resume_point
 from graphql_api.delivery.session import Gone, Receive, Scope, header
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
+from graphql_api.errors import Unavailable
 from graphql_api.schema import (
     FormattedError,
     Operation,
@@ -66,6 +67,9 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
         answer = _Answer(problem.status, _single(refusals), problem.body, tuple(problem.headers.items()))
     except TokenRefused as refusal:
         answer = _refuse_token(refusal, _single(refusals))
+    except Unavailable as error:
+        body = encode_errors([request_error(error.code, str(error))])
+        answer = _Answer(503, _single(refusals), body, (("Retry-After", "5"),))
     except OperationRefused as refused:
         if refusals in STREAMED:
             # Whoever reads nothing but a stream is told in one.
@@ -84,7 +88,7 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     method = scope["method"]
     body = await _read_body(receive, delivery) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
-    caller = _caller(scope, delivery)
+    caller = await _caller(scope, delivery)
     operation = delivery.executor.prepare(request.query, request.operation_name)
     if method == "GET" and operation.type is OperationType.MUTATION:
         raise HttpProblem(405, "expected POST for a mutation, but got GET", {"Allow": "POST"})
@@ -121,9 +125,9 @@ def _accept(scope: Scope) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
+async def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
     token = token_from_header(header(scope, b"authorization"))
-    return None if token is None else delivery.verifier.verify(token)
+    return None if token is None else await delivery.verifier.verify_with_new_keys(token)
 
 
 def _single(media_type: MediaType) -> MediaType:

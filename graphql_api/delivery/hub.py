@@ -76,14 +76,17 @@ class Hub:
                 await asyncio.sleep(1)
 
     def _begin(self, log: SchoolLog) -> None:
-        before, head = self._position.head, log.head
+        before = self._position.head
         self._log = log
-        self._resets = log.resets
-        self._position.move(head)
-        if self.ready.is_set():
-            for group in self.groups():
-                group.reset(head) if head.version < before.version else group.miss(before, head)
-        self.ready.set()
+        if self.ready.is_set() and log.head.version < before.version:
+            self._reset(log)
+        elif self.ready.is_set():
+            self._resets = log.resets
+            self._miss(before, log.head)
+        else:
+            self._resets = log.resets
+            self._position.move(log.head)
+            self.ready.set()
 
     def _has_news(self, log: SchoolLog) -> bool:
         here = self._position.head
@@ -96,9 +99,7 @@ class Hub:
             return
         changes = log.remembered_after(before.version)
         if changes is None:
-            self._position.move(head)
-            for group in self.groups():
-                group.miss(before, head)
+            self._miss(before, head)
             return
         touched = self._touched(changes)
         for group in touched:
@@ -106,6 +107,15 @@ class Hub:
         self._position.move(head)
         for group, wanted in touched.items():
             await group.deliver(wanted, head)
+
+    def _miss(self, before: Head, head: Head) -> None:
+        groups = self.groups()
+        for group in groups:
+            # Who has been here already, having read the log, must not count among those who have missed it.
+            group.audience.begin_move()
+        self._position.move(head)
+        for group in groups:
+            group.miss(before, head)
 
     def _touched(self, changes: Sequence[Change]) -> dict[Group, Sequence[Change]]:
         touched = self._interests.touched(changes)

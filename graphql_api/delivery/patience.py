@@ -27,7 +27,8 @@ class Patience:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
+        """How long a client may take nothing."""
         self._watched: dict[Hashable, _Watched] = {}
         self.exhausted = 0
         """Clients that were let go, since the start."""
@@ -49,7 +50,7 @@ class Patience:
     async def run(self) -> None:
         """Look at all watched clients from time to time, until cancelled."""
         while True:
-            await asyncio.sleep(self._seconds / _LOOKS)
+            await asyncio.sleep(self.seconds / _LOOKS)
             self.look(asyncio.get_running_loop().time())
 
     def look(self, now: float) -> None:
@@ -59,7 +60,7 @@ class Patience:
             if untaken == 0 or untaken < watched.untaken or watched.untaken <= 0:
                 watched.since = now
             watched.untaken = untaken
-            if now - watched.since >= self._seconds and key in self._watched:
+            if now - watched.since >= self.seconds and key in self._watched:
                 self.exhausted += 1
                 del self._watched[key]
                 watched.on_stalled()

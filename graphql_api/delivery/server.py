@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import socket
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -21,6 +22,9 @@ from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["Server", "run_server", "server_config"]
 
+
+_AFTER_OURSELVES = 10.0
+"""Seconds after which the system drops a client that takes nothing, when we did not: ours says why."""
 
 _handshakes = logging.getLogger("uvicorn.error.websocket")
 
@@ -283,8 +287,21 @@ def server_config(
         timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
         server_header=False,
         lifespan="on",
+        # Said, so that uvicorn does not look into WEB_CONCURRENCY: how many processes serve is not for it to decide.
+        workers=1,
         **options,
     )
+
+
+def _drop_dead_peers(listening: int, seconds: float) -> None:
+    """Have the system drop connections whose peer acknowledges nothing for so long: those to be accepted inherit it.
+
+    A quiet client whose machine has vanished takes no signs of life, but they are too few to fill a buffer: without
+    this the system tries again for a quarter of an hour.
+    """
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):  # Linux has it
+        with socket.socket(fileno=os.dup(listening)) as duplicate:
+            duplicate.setsockopt(socket.IPPROTO_TCP, option, round(1_000 * seconds))
 
 
 class Server(uvicorn.Server):
@@ -297,9 +314,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
         await super().startup(sockets)
-        # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
-        gc.collect()
-        gc.freeze()
+        if delivery := self.lifespan.state.get(STATE_KEY):
+            for server in self.servers:
+                for listening in server.sockets:
+                    _drop_dead_peers(listening.fileno(), delivery.patience.seconds + _AFTER_OURSELVES)
         if self.started and self._on_listening:
             self._on_listening(self.servers[0].sockets[0].getsockname()[1])
 
@@ -310,16 +328,25 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run_server(config: uvicorn.Config, *, on_listening: Callable[[int], None] | None = None) -> bool:
+def run_server(
+    config: uvicorn.Config,
+    *,
+    sockets: list[socket.socket] | None = None,
+    on_listening: Callable[[int], None] | None = None,
+) -> bool:
     """Serve until SIGINT or SIGTERM; whether it came to serving at all.
 
-    ``on_listening`` is called with the port; with reload, where another process serves, it is not.
+    ``sockets`` are bound already, instead of the configured address; they are closed at the end. ``on_listening`` is
+    called with the port; with reload, where another process serves, it is not.
     """
     server = Server(config, on_listening=on_listening)
+    # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
+    gc.collect()
+    gc.freeze()
     # After SIGINT uvicorn raises the signal once more, for whoever else may care: here nobody does.
     with suppress(KeyboardInterrupt):
         if config.should_reload:
             ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
             return True
-        server.run()
+        server.run(sockets)
     return server.started

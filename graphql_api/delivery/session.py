@@ -7,13 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from graphql_api.access.claims import TokenProblem, TokenRefused
+from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
+from graphql_api.access.tokens import UnknownKey
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.entitlement import Entitlement
 from graphql_api.delivery.extension import wire_of
 from graphql_api.delivery.outlet import FrameOutlet, Send, SocketOutlet, TextOutlet
+from graphql_api.errors import Unavailable
 from graphql_api.schema import internal_error
 
 __all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Handshake", "Receive", "Scope", "Session", "header", "serve_socket"]
@@ -71,10 +74,11 @@ class Session(ABC):
     """A conversation over one WebSocket, from the accepted handshake to the close frame.
 
     It has no task of its own: it is called when something comes, and writes what goes out. What it begins
-    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired.
+    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired or
+    been revoked.
     """
 
-    __slots__ = ("_beat", "_closed", "_expiry", "_init_timer", "delivery", "outlet", "principal")
+    __slots__ = ("_admission", "_beat", "_closed", "_entitlement", "_init_timer", "delivery", "outlet", "principal")
 
     served: Served
 
@@ -83,7 +87,8 @@ class Session(ABC):
         self.outlet = outlet
         self.principal: Principal | None = None
         self._closed = False
-        self._expiry: int | None = None
+        self._entitlement: Entitlement | None = None
+        self._admission: asyncio.Task[None] | None = None
         self._init_timer: asyncio.TimerHandle | None = None
         self._beat = 0
 
@@ -128,20 +133,32 @@ class Session(ABC):
         )
         self._guarded(self.begin, handshake)
 
-    def admit(self, token: str | None) -> Principal:
-        """Let the bearer of this token in, until it expires.
+    def admit(self, token: str | None, then: Callable[[Principal], None]) -> None:
+        """Let the bearer of this token in until it expires or is revoked, and go on with ``then``.
+
+        As a rule all has happened when this returns; a key that is not known yet is waited for.
 
         Raises:
-            CloseSocket: the token is refused.
+            CloseSocket: the token is refused, or ``then`` wants the socket closed.
         """
+        self._forget_init_timer()
         try:
             principal = self.delivery.verifier.verify(token)
+        except UnknownKey:
+            self._admission = self.delivery.start(self._admit_later(token, then))
+            return
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
+        self.entitle(principal)
+        then(principal)
+
+    def entitle(self, principal: Principal) -> None:
+        """From now on this caller is served, until the token expires or is revoked; any other one is forgotten."""
+        if self._entitlement:
+            self._entitlement.cancel()
+        self._admission = None
         self.principal = principal
-        self._forget_init_timer()
-        self._expiry = self.delivery.expiries.add(principal.expires_at, self._expire)
-        return principal
+        self._entitlement = Entitlement(self.delivery.expiries, self.delivery.revocations, principal, self._end)
 
     @property
     def closed(self) -> bool:
@@ -192,8 +209,10 @@ class Session(ABC):
         delivery = self.delivery
         delivery.heartbeat.remove(self._beat, self)
         delivery.patience.forget(self)
-        if self._expiry is not None:
-            delivery.expiries.remove(self._expiry)
+        if self._admission:
+            self._admission.cancel()
+        if self._entitlement:
+            self._entitlement.cancel()
         delivery.census.leave(self.served)
 
     def on_restart(self) -> None:
@@ -217,8 +236,19 @@ class Session(ABC):
     def _init_is_late(self) -> None:
         self.close(CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT))
 
-    def _expire(self) -> None:
-        self.close(CloseSocket.refused(TokenRefused(TokenProblem.EXPIRED, "get a new token and connect again")))
+    async def _admit_later(self, token: str | None, then: Callable[[Principal], None]) -> None:
+        try:
+            principal = await self.delivery.verifier.verify_with_new_keys(token)
+        except TokenRefused as refusal:
+            self.close(CloseSocket.refused(refusal))
+        except Unavailable as error:
+            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, str(error)))
+        else:
+            self.entitle(principal)
+            self._guarded(then, principal)
+
+    def _end(self, refusal: TokenRefused) -> None:
+        self.close(CloseSocket.refused(refusal))
 
     def _stall(self) -> None:
         self.close(

@@ -29,7 +29,7 @@ class Member(Subscriber):
         self.share: _Share | None = None
 
     def on_admitted(self) -> None:
-        """It is about to be told: whatever is recorded from now on will come."""
+        """It is about to be told: whatever is recorded from now on will come. It may leave instead."""
 
     @abstractmethod
     def on_refused(self, error: Exception) -> None:
@@ -123,8 +123,7 @@ class Sharing:
             share.task = self._tasks.create_task(self._open(share, open_renderer), name="opening a group")
         member.share = share
         if share.group:
-            member.on_admitted()
-            share.group.admit(member, resume_from)
+            self._admit(share.group, member, resume_from)
         else:
             share.waiting[member] = resume_from
 
@@ -174,12 +173,17 @@ class Sharing:
             tasks=self._tasks,
         )
         share.hub.add(share.group)
-        waiting, share.waiting = share.waiting, {}
-        for member, resume_from in waiting.items():
-            # Admitting one may close another's connection.
-            if member.share is share:
-                member.on_admitted()
-                share.group.admit(member, resume_from)
+        # One by one: admitting one may close another's connection, and the share goes with the last who waits or is in.
+        while share.waiting:
+            member, resume_from = next(iter(share.waiting.items()))
+            self._admit(share.group, member, resume_from)
+            share.waiting.pop(member, None)
+
+    @staticmethod
+    def _admit(group: Group, member: Member, resume_from: Sequence[str]) -> None:
+        member.on_admitted()
+        if member.share:
+            group.admit(member, resume_from)
 
     def _refuse(self, share: _Share, error: Exception) -> None:
         if self._shares.get(share.key) is share:

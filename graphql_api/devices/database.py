@@ -6,13 +6,14 @@ from typing import Any, Self, TypeVar
 
 from anyio import CancelScope
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoResultFound, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import InterfaceError as DriverInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from graphql_api.devices.engines import Engines, check, make_engines
 from graphql_api.devices.group_commit import GroupCommit, Write
 from graphql_api.devices.migrations import Migration, migrate
+from graphql_api.devices.renewal import Renewal, lacks_tables
 from graphql_api.devices.workers import Workers, WorkerStatistics
 from graphql_api.errors import Unavailable
 
@@ -49,7 +50,8 @@ class Database:
         self._engines = engines
         self._writers = Workers("store-write", engines.writers)
         self._readers = Workers("store-read", engines.readers)
-        self._commits = GroupCommit(self._writers, partial(_commit, engines.writer))
+        self._renewal = Renewal(engines, _prepare)
+        self._commits = GroupCommit(self._writers, partial(_commit, self._renewal, engines.writer))
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -74,7 +76,7 @@ class Database:
         Raises:
             Unavailable: the database can't be reached, or too many calls are waiting.
         """
-        return await self._readers.run(lambda: _repeat(lambda: _read(self._engines.reader, work)))
+        return await self._readers.run(lambda: _repeat(self._renewal, lambda: _read(self._engines.reader, work)))
 
     async def write(self, work: Callable[[Connection], T], *, school: str | None = None) -> T:
         """Run ``work`` in a transaction, and commit; an exception of ``work`` rolls back and leaves here.
@@ -86,7 +88,7 @@ class Database:
             Unavailable: nothing was written; or, as its text says, the answer to the COMMIT was lost.
         """
         if school is None:
-            return await self._writers.run(lambda: _repeat(lambda: _write(self._engines.writer, work)))
+            return await self._writers.run(lambda: _repeat(self._renewal, lambda: _write(self._engines.writer, work)))
         # PostgreSQL locks schools one by one: two transactions that want the same two could wait for each other.
         return await self._commits.run(school if self._engines.writers > 1 else None, work)
 
@@ -124,18 +126,23 @@ def _prepare(engines: Engines) -> Migration:
         raise Unavailable(_GONE) from error
 
 
-def _repeat(transact: Callable[[], T]) -> T:
+def _repeat(renewal: Renewal, transact: Callable[[], T]) -> T:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return transact()
+            result = transact()
         except _CommitLostError as lost:
             raise Unavailable(_LOST) from lost.__cause__
         except SQLAlchemyError as error:
+            if attempt < ATTEMPTS and lacks_tables(error):
+                renewal.make_tables()
+                continue
             if attempt < ATTEMPTS and _is_worth_repeating(error):
                 continue
             if _is_unavailable(error):
                 raise Unavailable(_GONE) from error
             raise
+        renewal.found_tables()
+        return result
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -166,11 +173,11 @@ def _write(engine: Engine, work: Callable[[Connection], T]) -> T:
         return result
 
 
-def _commit(engine: Engine, writes: Sequence[Write[Any]]) -> None:
+def _commit(renewal: Renewal, engine: Engine, writes: Sequence[Write[Any]]) -> None:
     alone = len(writes) == 1
     work: Callable[[Connection], list[Any]] = partial(_each_alone if alone else _each_undoable, writes)
     try:
-        outcomes = _repeat(lambda: _write(engine, work))
+        outcomes = _repeat(renewal, lambda: _write(engine, work))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the callers'
         outcomes = [error] * len(writes)
     for write, outcome in zip(writes, outcomes, strict=True):
@@ -191,7 +198,7 @@ def _each_undoable(writes: Sequence[Write[Any]], connection: Connection) -> list
             with connection.begin_nested():
                 outcome = write.work(connection)
         except SQLAlchemyError as error:
-            if _is_worth_repeating(error) or connection.invalidated:
+            if _is_worth_repeating(error) or lacks_tables(error) or connection.invalidated:
                 raise
             outcome = Unavailable(_GONE) if _is_unavailable(error) else error
         except Exception as error:  # noqa: BLE001 - it is the caller's of this one
@@ -211,7 +218,8 @@ def _is_worth_repeating(error: SQLAlchemyError) -> bool:
 
 
 def _is_unavailable(error: SQLAlchemyError) -> bool:
-    if isinstance(error, OperationalError | DriverInterfaceError | PoolTimeoutError):
+    # No result: of the epoch's row, while a dump of a database is being loaded.
+    if isinstance(error, OperationalError | DriverInterfaceError | PoolTimeoutError | NoResultFound):
         return True
     if _state(error) == _READ_ONLY:
         return True

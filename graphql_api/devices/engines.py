@@ -10,6 +10,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
+from graphql_api.devices.sqlite_file import SqliteFile
+
 __all__ = ["LIBPQ_DEFAULTS", "Engines", "UnusableDatabaseError", "make_engines"]
 
 SQLITE_READERS = 3
@@ -49,6 +51,8 @@ class Engines:
     """Every transaction sees one moment, and can't write on PostgreSQL."""
     writers: int
     readers: int
+    file: SqliteFile | None = None
+    """Of a SQLite database."""
 
     def dispose(self) -> None:
         """Close the connections. They must have been given back."""
@@ -97,10 +101,13 @@ def _sqlite(url: URL) -> Engines:
     file_url = URL.create("sqlite", database=str(file))
     writer = create_engine(file_url, pool_size=1, **options)
     reader = create_engine(file_url, pool_size=SQLITE_READERS, **options)
+    watched = SqliteFile(file)
+    watched.watch(writer)
+    watched.watch(reader)
     event.listen(writer, "connect", _prepare_writer)
     event.listen(writer, "begin", _begin_write)
     event.listen(reader, "begin", _begin_read)
-    return Engines(writer, reader, 1, SQLITE_READERS)
+    return Engines(writer, reader, 1, SQLITE_READERS, watched)
 
 
 def _check_file(file: Path) -> None:

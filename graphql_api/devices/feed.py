@@ -3,12 +3,16 @@
 One feed per school with listeners, per process. It subscribes to the school's news first and reads
 the head of the log then, so that nothing can fall between. A version that is not the next one is a
 gap and is read from the log; a known one is dropped.
+
+Whatever is taken in must follow the very change that came last: the store may be swapped or restored at any time.
+When it was, the feed begins anew, which is a reset.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
+from graphql_api.devices.contradiction import Contradiction, Known, in_head, in_page
 from graphql_api.devices.model import Change, Head, Round
 from graphql_api.devices.news import Announcement, News
 from graphql_api.devices.recent import Backlog, RecentChanges
@@ -30,11 +34,14 @@ class Feed:
     """What is known of one school's stream, and those who wait for more of it.
 
     ``head`` moves only forward, one version after the other, and everything up to it can be had from
-    :meth:`after` or from the log. A listener holds a version and asks; nothing is queued for it.
+    :meth:`after` or from the log. A listener holds a version and asks; nothing is queued for it. With a reset the
+    head goes wherever the store's is, and no version of before means anything any more.
     """
 
     def __init__(self, school: str, *, store: Store, news: News, recent: RecentChanges) -> None:
         self.school = school
+        self.epoch = store.epoch
+        """Of the store whose log this is."""
         self.listeners = 0
         self.head = Head()
         """The last change delivered in order."""
@@ -55,6 +62,11 @@ class Feed:
         self._closed = False
         self._moved = asyncio.Event()
         self._behind = asyncio.Event()
+        self._suspected = False
+        # The highest version that an announcement or a comparison has told of.
+        self._told = 0
+        self._channel_epoch = self.epoch
+        self._channel_is_another = asyncio.Event()
 
     async def run(self) -> None:
         """Listen to the news until cancelled.
@@ -65,22 +77,49 @@ class Feed:
         Raises:
             Exception: whatever store and broadcaster raise; the caller decides when to try again.
         """
-        async with self._news.listen(self.school) as announcements:
-            heads = await self._store.heads([self.school])
-            self._begin(heads.get(self.school, Head()))
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._fill_gaps(), name="feed gaps")
-                # Reading never waits for the store: what piles up would pile up in memory.
-                async for announcement in announcements:
-                    self.hear(announcement)
+        while True:
+            # News name their channels by what the store's epoch is now.
+            epoch = self._store.epoch
+            async with self._news.listen(self.school) as announcements:
+                known = self.known
+                heads = await self._store.heads([self.school])
+                if self._store.epoch != epoch:
+                    # They will be told of on another channel.
+                    continue
+                self._channel_epoch = epoch
+                self._channel_is_another.clear()
+                self._begin(known, epoch, heads.get(self.school, Head()))
+                await self._follow(announcements)
 
     def close(self) -> None:
         """Forget the backlog; the last listener has left."""
         self._closed = True
         self._backlog.clear()
 
+    @property
+    def known(self) -> Known:
+        """What the store's answer to a question that goes out now is to be compared with."""
+        return Known(self.epoch, self.head, self.newest, self.resets)
+
+    def compare(self, known: Known, epoch: str, head: Head) -> None:
+        """This was known when the store was asked, and this is what it said: read what is missing, or begin anew."""
+        if known.resets != self.resets:
+            # It was asked before the log was found to be another one.
+            return
+        if contradiction := in_head(known, epoch, head, self.timestamp_of):
+            self._reset(contradiction, epoch, head)
+        else:
+            self.catch_up(head)
+
+    def suspect(self) -> None:
+        """Something does not fit what was delivered: look at once whether the log is still the same."""
+        self._suspected = True
+        self._behind.set()
+
     def note(self, head: Head) -> None:
         """The log reaches this far: learned from a commit of this process, or by comparing heads."""
+        if self.ready.is_set() and not self._fits(head):
+            self.suspect()
         known = self.newest
         further = head if head.version > known.version else known
         self.newest = Head(further.version, further.timestamp, _later(head.last_report_at, known.last_report_at))
@@ -93,8 +132,10 @@ class Feed:
 
     def catch_up(self, head: Head) -> None:
         """The store is known to be at this head, whatever the news say: read what is missing."""
-        if head.version > self.newest.version:
+        # What this process has recorded itself is to be heard of, too: `newest` knows of it without any news.
+        if head.version > max(self.head.version, self._told):
             self.missed += 1
+            self._told = head.version
         self.note(head)
         if self.newest.version > self.head.version:
             self._behind.set()
@@ -102,10 +143,11 @@ class Feed:
     def hear(self, announcement: Announcement) -> None:
         """Take in an announcement: the next changes, known ones, or a gap."""
         self.missed = 0
+        self._told = max(self._told, announcement.last)
         self.note(Head(announcement.last, announcement.timestamp, announcement.last_report_at))
         if announcement.last <= self.head.version:
             self.repeated += 1
-        elif announcement.changes and announcement.first <= self.head.version + 1:
+        elif announcement.follows(self.head):
             self._append(announcement.changes)
         else:
             self._behind.set()
@@ -116,6 +158,8 @@ class Feed:
 
     def timestamp_of(self, version: int) -> Moment | None:
         """Of the change with this version, if it is in memory."""
+        if version == self.head.version:
+            return self.head.timestamp
         change = self._backlog.find(version)
         return change.timestamp if change else None
 
@@ -136,26 +180,59 @@ class Feed:
         while not condition(self):
             await self._moved.wait()
 
-    def _begin(self, head: Head) -> None:
+    async def _follow(self, announcements: AsyncIterator[Announcement]) -> None:
+        """Take announcements in, and fill the gaps between them, until they come on another channel."""
+        async with asyncio.TaskGroup() as tasks:
+            filling = tasks.create_task(self._fill_gaps(), name="feed gaps")
+            reading = tasks.create_task(self._read(announcements), name="feed news")
+            await self._channel_is_another.wait()
+            filling.cancel()
+            reading.cancel()
+
+    async def _read(self, announcements: AsyncIterator[Announcement]) -> None:
+        # It never waits for the store: what piles up would pile up in memory.
+        async for announcement in announcements:
+            self.hear(announcement)
+
+    def _begin(self, known: Known, epoch: str, head: Head) -> None:
         if self.ready.is_set():
-            self.catch_up(head)
+            self.compare(known, epoch, head)
             self.missed = 0
             return
+        self.epoch = epoch
         self.head = head
         self.note(head)
         self.ready.set()
+
+    def _reset(self, contradiction: Contradiction, epoch: str, head: Head) -> None:
+        logger.warning(
+            "The store's log of a school is not the one from before: %s. Its subscribers begin anew.",
+            contradiction.value,
+        )
+        self.resets += 1
+        self.missed = 0
+        self.epoch = epoch
+        self.head = self.newest = head
+        self._told = head.version
+        self._backlog.clear()
+        # What was recorded since the head was read may have been heard, and dropped as known.
+        self.suspect()
+        if epoch != self._channel_epoch:
+            self._channel_is_another.set()
+        self._wake()
+
+    def _fits(self, head: Head) -> bool:
+        """Whether a change that is committed is the one that was delivered under its version, for all that is known."""
+        return self._store.epoch == self.epoch and self.timestamp_of(head.version) in {None, head.timestamp}
 
     def _append(self, changes: tuple[Change, ...]) -> None:
         if self._closed:
             # A page that was on its way when the last listener left.
             return
-        known = self.head.version + 1 - changes[0].version
-        if known < 0:
-            # Pruned before it was read. A stream that needs it finds the hole in the log.
-            self._backlog.clear()
-        news = Round(self.school, changes[max(known, 0) :], self.newest.last_report_at)
+        unknown = changes[self.head.version + 1 - changes[0].version :]
+        news = Round(self.school, unknown, self.newest.last_report_at)
         self._backlog.append(news)
-        self.head = Head(news.last, changes[-1].timestamp, self.newest.last_report_at)
+        self.head = Head(news.last, unknown[-1].timestamp, self.newest.last_report_at)
         self._wake()
 
     def _wake(self) -> None:
@@ -167,22 +244,34 @@ class Feed:
         while True:
             await self._behind.wait()
             self._behind.clear()
+            if self._suspected:
+                self._suspected = False
+                await self._look()
             if self.head.version >= self.newest.version:
                 continue
             self.gaps += 1
             while self.head.version < self.newest.version:
                 await self._read_page()
 
+    async def _look(self) -> None:
+        known = self.known
+        heads = await self._store.heads([self.school])
+        self.compare(known, self._store.epoch, heads.get(self.school, Head()))
+
     async def _read_page(self) -> None:
-        wanted = self.newest.version
-        page = await self._store.changes(self.school, after=self.head.version, limit=_PAGE)
+        known = self.known
+        # The change delivered last comes along, for proof that it is the same log.
+        page = await self._store.changes(self.school, after=max(known.head.version - 1, 0), limit=_PAGE)
+        if known.resets != self.resets:
+            return
         # While the page was read, the news may have gone on.
-        unknown = tuple(change for change in page if change.version > self.head.version)
-        if unknown:
-            self._append(unknown)
-        elif not page and self.head.version < wanted == self.newest.version:
-            logger.warning("A version was announced that the log does not hold; the announcement was dropped.")
-            self.newest = self.head
+        contradiction = in_page(page, self.head, whole=len(page) < _PAGE, wanted=known.newest.version)
+        if contradiction:
+            heads = await self._store.heads([self.school])
+            if known.resets == self.resets:
+                self._reset(contradiction, self._store.epoch, heads.get(self.school, Head()))
+        elif page and page[-1].version > self.head.version:
+            self._append(tuple(page))
 
 
 def _later(one: Moment | None, other: Moment | None) -> Moment | None:

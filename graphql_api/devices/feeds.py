@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from graphql_api.devices.feed import Feed
@@ -41,6 +41,8 @@ class FeedsStatistics:
     """Announcements dropped because they were known, since the start."""
     failures: int
     """How often a feed failed and was run again, since the start."""
+    resets: int
+    """How often a school's log was found to be another one than before, since the start."""
     recent: RecentStatistics
 
 
@@ -48,8 +50,8 @@ class Feeds:
     """Opens, tends and closes the feeds; an async context manager that owns their tasks.
 
     Every ``compare_interval`` seconds the heads of all schools with listeners are compared with the
-    store in one query, so that a lost last announcement costs seconds, not silence; and as soon as a broadcaster
-    that was lost is back.
+    store in one query, so that a lost last announcement costs seconds, not silence, and a store that was swapped or
+    restored does not go unnoticed; and as soon as a broadcaster that was lost is back.
     """
 
     def __init__(self, *, store: Store, news: News, compare_interval: float, recent_limit: int) -> None:
@@ -59,7 +61,7 @@ class Feeds:
         self._recent = RecentChanges(recent_limit)
         self._feeds: dict[str, Feed] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._closed = FeedsStatistics(0, 0, 0, 0, 0, RecentStatistics())
+        self._closed = FeedsStatistics(0, 0, 0, 0, 0, 0, RecentStatistics())
         self._failures = 0
         self._stack = AsyncExitStack()
 
@@ -107,6 +109,7 @@ class Feeds:
             gaps=self._closed.gaps + sum(feed.gaps for feed in feeds),
             repeated=self._closed.repeated + sum(feed.repeated for feed in feeds),
             failures=self._failures,
+            resets=self._closed.resets + sum(feed.resets for feed in feeds),
             recent=self._recent.statistics(),
         )
 
@@ -123,8 +126,11 @@ class Feeds:
             task.cancel()
         feed.close()
         closed = self._closed
-        self._closed = FeedsStatistics(
-            0, 0, closed.gaps + feed.gaps, closed.repeated + feed.repeated, 0, RecentStatistics()
+        self._closed = replace(
+            closed,
+            gaps=closed.gaps + feed.gaps,
+            repeated=closed.repeated + feed.repeated,
+            resets=closed.resets + feed.resets,
         )
 
     async def _tend(self, feed: Feed) -> None:
@@ -160,21 +166,19 @@ class Feeds:
                 async with asyncio.timeout(self._compare_interval):
                     rebuilds = await self._news.until_rebuilt(rebuilds)
                     rebuilt = True
-            watched = [school for school, feed in self._feeds.items() if feed.ready.is_set()]
+            watched = {feed: feed.known for feed in self._feeds.values() if feed.ready.is_set()}
             if not watched:
                 continue
             try:
-                heads = await self._store.heads(watched)
+                heads = await self._store.heads([feed.school for feed in watched])
+                for feed, known in watched.items():
+                    if self._feeds.get(feed.school) is feed:
+                        feed.compare(known, self._store.epoch, heads.get(feed.school, Head()))
+                self._look_for_silence(rebuilt=rebuilt)
             except ServiceError as error:
                 logger.warning("The heads can't be compared with the store: %s", error)
-                continue
             except Exception:  # no reason to take all feeds along
                 logger.exception("The heads can't be compared with the store.")
-                continue
-            for school, head in heads.items():
-                if feed := self._feeds.get(school):
-                    feed.catch_up(head)
-            self._look_for_silence(rebuilt=rebuilt)
 
     def _look_for_silence(self, *, rebuilt: bool) -> None:
         feeds = self._feeds.values()

@@ -11,14 +11,14 @@ from graphql_api.devices.bulk import bulk_insert, bulk_update
 from graphql_api.devices.model import Change, Device, Head
 from graphql_api.devices.queries import devices_by_id, head_of
 from graphql_api.devices.recording import Decision
-from graphql_api.devices.tables import change, device, school
+from graphql_api.devices.tables import change, device, school, service
 
 __all__ = ["append", "known_devices", "lock"]
 
 _LOCK = (
-    select(school.c.head, school.c.timestamp, school.c.last_report_at)
+    select(select(service.c.epoch).scalar_subquery(), school.c.head, school.c.timestamp, school.c.last_report_at)
     .where(school.c.school_id == bindparam("school"))
-    .with_for_update()
+    .with_for_update(of=school)
 )
 _ADD_SCHOOL = text(
     "INSERT INTO school (school_id, head, timestamp, floor) VALUES (:school, 0, 0, 1) ON CONFLICT DO NOTHING"
@@ -33,8 +33,8 @@ _MOVE_DEVICES = bulk_update(
 _TOUCH_DEVICES = bulk_update(device, [device.c.last_seen, device.c.reported_at])
 
 
-def lock(connection: Connection, school_id: str) -> Head:
-    """Hold the school until the transaction ends: from here on nobody else moves its log.
+def lock(connection: Connection, school_id: str) -> tuple[str, Head]:
+    """Hold the school until the transaction ends: from here on nobody else moves its log. Returns the epoch, too.
 
     PostgreSQL locks the row; SQLite's transaction has locked the file already.
     """
@@ -42,7 +42,8 @@ def lock(connection: Connection, school_id: str) -> Head:
     if found is None:
         connection.execute(_ADD_SCHOOL, {"school": school_id})
         found = connection.execute(_LOCK, {"school": school_id}).one()
-    return head_of(found)
+    epoch, *head = found
+    return epoch, head_of(head)
 
 
 def known_devices(connection: Connection, school_id: str, device_ids: Collection[str]) -> dict[str, Device]:

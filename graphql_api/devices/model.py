@@ -103,6 +103,8 @@ class Round:
     changes: tuple[Change, ...]
     last_report_at: Moment | None = None
     """As in :class:`Head`, after this round; None where it isn't known (read back from the log)."""
+    before: Moment | None = None
+    """The timestamp of the change before the first; None where it isn't known. It tells one history from another."""
 
     @property
     def first(self) -> int:

@@ -1,10 +1,15 @@
-"""The reading statements. Each function is one moment when it runs in a transaction of a reader."""
+"""The reading statements. Each function is one moment when it runs in a transaction of a reader.
+
+Those that what subscribers are told rests on return the epoch as well, of the same moment: the database may be
+another one than it was.
+"""
 
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
+from sqlalchemy.exc import NoResultFound
 
 from graphql_api.devices.listed import listed
 from graphql_api.devices.model import (
@@ -67,19 +72,20 @@ _this_school = school.c.school_id == bindparam("school")
 _of_school = device.c.school_id == bindparam("school")
 
 _ALIVE = select(service.c.epoch)
+# Not joined: SQLite would then look through all schools for those that are asked for.
+_EPOCH = _ALIVE.scalar_subquery()
 _HEAD_OF_ONE = select(*_HEAD).where(_this_school)
-_HEADS = select(school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
+_HEADS = select(_EPOCH, school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
 _SCHOOLS = select(school.c.school_id).where(school.c.last_report_at.is_not(None)).order_by(school.c.school_id)
 _DEVICES_BY_ID = select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids"))
-_DEVICES_OF_SCHOOL = school.outerjoin(device, device.c.school_id == school.c.school_id)
 _SUMMARIES = (
-    select(school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
-    .select_from(_DEVICES_OF_SCHOOL)
+    select(_EPOCH, school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
+    .select_from(school.outerjoin(device, device.c.school_id == school.c.school_id))
     .where(listed(school.c.school_id, "schools"))
     .group_by(school.c.school_id, *_HEAD, device.c.status)
 )
 _POSITION = (
-    select(school.c.head, school.c.floor, change.c.timestamp)
+    select(_EPOCH, school.c.head, school.c.floor, change.c.timestamp)
     .select_from(
         school.outerjoin(
             change, and_(change.c.school_id == school.c.school_id, change.c.version == bindparam("version"))
@@ -88,7 +94,7 @@ _POSITION = (
     .where(_this_school)
 )
 _DEVICES_ABOVE = (
-    select(*_HEAD, *_DEVICE)
+    select(_EPOCH, *_HEAD, *_DEVICE)
     .select_from(
         school.outerjoin(
             device, and_(device.c.school_id == school.c.school_id, device.c.version > bindparam("version"))
@@ -127,10 +133,11 @@ def head_of(row: Sequence[Any]) -> Head:
     return Head(version, timestamp, last_report_at)
 
 
-def heads(connection: Connection, school_ids: Collection[str]) -> dict[str, Head]:
+def heads(connection: Connection, school_ids: Collection[str]) -> tuple[str, dict[str, Head]]:
     """The heads of the schools that have one, in one statement however many are asked for."""
-    rows = connection.execute(_HEADS, {"schools": school_ids})
-    return {school_id: Head(version, timestamp, last) for school_id, version, timestamp, last in rows}
+    rows = connection.execute(_HEADS, {"schools": school_ids}).all()
+    found = {school_id: Head(version, timestamp, last) for _, school_id, version, timestamp, last in rows}
+    return _epoch_with(connection, rows), found
 
 
 def schools(connection: Connection) -> list[str]:
@@ -149,30 +156,23 @@ def one_device(connection: Connection, school_id: str, device_id: str) -> Device
     return next(iter(devices_by_id(connection, school_id, [device_id])), None)
 
 
-def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> Snapshot:
+def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> tuple[str, Snapshot]:
     """Head and devices in one statement."""
     statement = _snapshot_statement(wanted.device_ids is not None, wanted.statuses is not None)
     rows = connection.execute(statement, {"school": school_id, **_parameters(wanted)}).all()
-    # A school without devices to show is one row whose device columns are null.
-    return Snapshot(
-        head_of(rows[0][:3]) if rows else Head(),
-        tuple(_device(row[3:]) for row in rows if row[3] is not None),
-    )
+    return _epoch_with(connection, rows), _snapshot(rows)
 
 
-def devices_above(connection: Connection, school_id: str, version: int) -> Snapshot:
+def devices_above(connection: Connection, school_id: str, version: int) -> tuple[str, Snapshot]:
     """Head and the devices that changed after a version, retired or not, in one statement."""
     rows = connection.execute(_DEVICES_ABOVE, {"school": school_id, "version": version}).all()
-    return Snapshot(
-        head_of(rows[0][:3]) if rows else Head(),
-        tuple(_device(row[3:]) for row in rows if row[3] is not None),
-    )
+    return _epoch_with(connection, rows), _snapshot(rows)
 
 
-def position(connection: Connection, school_id: str, version: int) -> Position:
+def position(connection: Connection, school_id: str, version: int) -> tuple[str, Position]:
     """What the log knows of a version, in one statement."""
-    row = connection.execute(_POSITION, {"school": school_id, "version": version}).first()
-    return Position(*row) if row else Position(0, 1, None)
+    rows = connection.execute(_POSITION, {"school": school_id, "version": version}).all()
+    return _epoch_with(connection, rows), Position(*rows[0][1:]) if rows else Position(0, 1, None)
 
 
 def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first: int, after: str | None) -> DevicePage:
@@ -187,15 +187,17 @@ def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first:
     return DevicePage(head_of(head) if head else Head(), devices, total, has_next=len(rows) > first)
 
 
-def summaries(connection: Connection, school_ids: Collection[str]) -> dict[str, Summary]:
+def summaries(connection: Connection, school_ids: Collection[str]) -> tuple[str, dict[str, Summary]]:
     """Heads and counts of all these schools, in one statement; empty ones for schools that never reported."""
     heads: dict[str, Head] = {}
     counts: dict[str, dict[Status, int]] = {school_id: {} for school_id in school_ids}
-    for school_id, version, timestamp, last, status, count in connection.execute(_SUMMARIES, {"schools": school_ids}):
+    rows = connection.execute(_SUMMARIES, {"schools": school_ids}).all()
+    for _, school_id, version, timestamp, last, status, count in rows:
         heads[school_id] = Head(version, timestamp, last)
         if status is not None:
             counts[school_id][_STATUSES[status]] = count
-    return {school_id: Summary(heads.get(school_id, Head()), counted) for school_id, counted in counts.items()}
+    found = {school_id: Summary(heads.get(school_id, Head()), counted) for school_id, counted in counts.items()}
+    return _epoch_with(connection, rows), found
 
 
 def changes(connection: Connection, school_id: str, *, after: int, limit: int) -> list[Change]:
@@ -214,6 +216,21 @@ def history(
     # would make the database look through all that is older in search of more.
     found = [one for one in map(_change, rows) if since is None or one.timestamp >= since]
     return HistoryPage(tuple(found[:first]), has_next=len(found) > first)
+
+
+def _epoch_with(connection: Connection, rows: Sequence[Any]) -> str:
+    """The first column of the rows; where there are none, asked for by another statement of the same moment."""
+    found: str | None = rows[0][0] if rows else epoch(connection)
+    if found is None:
+        raise NoResultFound("the database has no epoch: a dump of it is being loaded")
+    return found
+
+
+def _snapshot(rows: Sequence[Any]) -> Snapshot:
+    # A school without devices to show is one row whose device columns are null.
+    return Snapshot(
+        head_of(rows[0][1:4]) if rows else Head(), tuple(_device(row[4:]) for row in rows if row[4] is not None)
+    )
 
 
 def _device(row: Sequence[Any]) -> Device:
@@ -260,7 +277,7 @@ def _parameters(wanted: DeviceFilter) -> dict[str, Any]:
 def _snapshot_statement(named: bool, selected: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
     matching = and_(device.c.school_id == school.c.school_id, *_conditions(named=named, selected=selected))
     joined = school.outerjoin(device, matching)
-    return select(*_HEAD, *_DEVICE).select_from(joined).where(_this_school).order_by(device.c.device_id)
+    return select(_EPOCH, *_HEAD, *_DEVICE).select_from(joined).where(_this_school).order_by(device.c.device_id)
 
 
 @cache

@@ -1,7 +1,7 @@
 """A school's log as those need it who deliver from it: recent changes from memory, all else from the store."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from graphql_api.devices.cursor import Cursor, furthest
@@ -55,40 +55,46 @@ class SchoolLog:
 
     def cursor(self, place: Head) -> str:
         """A place as text, for clients to come back to."""
-        return Cursor(self._store.epoch, self.school, place.version, place.timestamp).encode()
+        return Cursor(self._feed.epoch, self.school, place.version, place.timestamp).encode()
 
     def remembered_after(self, version: int, limit: int | None = None) -> list[Change] | None:
         """The changes after this version up to the head, at most ``limit``, if memory holds them all."""
         return [] if version >= self.head.version else self._feed.after(version, limit)
 
-    async def changes_after(self, version: int) -> Sequence[Change] | None:
-        """The next changes after this version, at least one; None where the log has none or no longer holds them."""
-        if changes := self.remembered_after(version, _PAGE):
+    async def changes_after(self, place: Head) -> Sequence[Change] | None:
+        """The next changes after this place, at least one.
+
+        None where there are none, or the log no longer holds them, or another change stands at the place.
+        """
+        if changes := self.remembered_after(place.version, _PAGE):
             return changes
-        page = await self._store.changes(self.school, after=version, limit=_PAGE)
-        if not page or page[0].version != version + 1:
+        resets = self._feed.resets
+        # The change at the place itself comes along, for proof.
+        page = await self._store.changes(self.school, after=max(place.version - 1, 0), limit=_PAGE)
+        if place.version and page:
+            proof, *page = page
+            if (proof.version, proof.timestamp) != (place.version, place.timestamp):
+                return None
+        if not page or page[0].version != place.version + 1 or resets != self._feed.resets:
             return None
         self._feed.remember(page)
         return page
 
     async def snapshot(self, wanted: DeviceFilter) -> Snapshot:
         """The devices that the filter lists, and the head: one moment."""
-        delivered = self.head.version
-        return _not_before(await self._store.snapshot(self.school, wanted), delivered)
+        return await self._of_this_log(self._store.snapshot(self.school, wanted))
 
     async def devices_above(self, version: int) -> Snapshot:
         """The devices whose last change came after a version, and the head: one moment."""
-        delivered = self.head.version
-        return _not_before(await self._store.devices_above(self.school, version), delivered)
+        return await self._of_this_log(self._store.devices_above(self.school, version))
 
     async def summary(self) -> Summary:
         """How many devices have which status, and the head: one moment."""
-        delivered = self.head.version
-        return _not_before(await self._store.summary(self.school), delivered)
+        return await self._of_this_log(self._store.summary(self.school))
 
     def furthest(self, texts: Sequence[str]) -> Cursor | None:
         """Of cursors that a client has kept the one that is furthest on; None if none is of this log."""
-        return furthest(texts, epoch=self._store.epoch, school=self.school)
+        return furthest(texts, epoch=self._feed.epoch, school=self.school)
 
     def holds(self, cursor: Cursor) -> bool | None:
         """Whether this log holds the very change that a cursor names: checked, not believed. None: look it up."""
@@ -101,8 +107,13 @@ class SchoolLog:
 
     async def look_up(self, cursor: Cursor) -> bool:
         """As :meth:`holds`, by asking the store. What it finds is remembered."""
-        if not cursor.is_held(await self._store.position(self.school, cursor.version)):
+        resets = self._feed.resets
+        position = await self._store.position(self.school, cursor.version)
+        if self._store.epoch != cursor.epoch or not cursor.is_held(position):
             return False
+        if resets != self._feed.resets:
+            # Whether it was asked before or after the log became another one is not known.
+            raise _another()
         self._timestamps[cursor.version] = cursor.timestamp
         if len(self._timestamps) > _REMEMBERED_PLACES:
             self._timestamps.popitem(last=False)
@@ -112,9 +123,18 @@ class SchoolLog:
         """The log is another one: what was looked up holds no longer."""
         self._timestamps.clear()
 
+    async def _of_this_log(self, reading: Awaitable[StateT]) -> StateT:
+        # Who was told of a later state, or of that of another log, must not be told of this one.
+        feed = self._feed
+        resets, delivered = feed.resets, feed.head.version
+        read = await reading
+        if resets != feed.resets:
+            raise _another()
+        if self._store.epoch != feed.epoch or read.head.version < delivered:
+            feed.suspect()
+            raise _another()
+        return read
 
-def _not_before(read: StateT, delivered: int) -> StateT:
-    # Who was told of a later state must not be told of this one. The feed will notice that the store is another one.
-    if read.head.version < delivered:
-        raise Unavailable("The store is behind what was read from it before.")
-    return read
+
+def _another() -> Unavailable:
+    return Unavailable("The store is not the one that was read from before.")

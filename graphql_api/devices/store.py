@@ -1,13 +1,14 @@
 """The store: what is known of every device, and the log of how it came about."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from graphql_api.devices import log, pruning, queries, stale
+from graphql_api.access.revocations import Revocation
+from graphql_api.devices import log, pruning, queries, revocation_log, stale
 from graphql_api.devices.database import Database
 from graphql_api.devices.model import (
     Administered,
@@ -27,10 +28,13 @@ from graphql_api.devices.model import (
     Summary,
 )
 from graphql_api.devices.recording import Decision, UnknownDevices, administer, decide, mark_stale, refusal
+from graphql_api.devices.revocation_log import Place, Revoked
 from graphql_api.devices.workers import WorkerStatistics
 from graphql_api.moment import Clock, Moment, now
 
 __all__ = ["Store", "StoreStatistics"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,12 @@ class Store:
     """
 
     epoch: str
-    """Random, made with the database: tells a cursor of this database from one of another."""
+    """Random, made with the database: tells a cursor of this database from one of another.
+
+    Of the database that answered last, since it may be swapped or restored at any time. Right after a writing call,
+    :meth:`heads`, :meth:`snapshot`, :meth:`devices_above`, :meth:`position` or a summary has returned, it is that of
+    the transaction that was the call.
+    """
 
     def __init__(self, database: Database, epoch: str, *, unknown_devices: UnknownDevices, clock: Clock) -> None:
         self.epoch = epoch
@@ -95,7 +104,7 @@ class Store:
 
     async def ping(self) -> None:
         """Return if the database answers; raise Unavailable if it does not."""
-        await self._database.read(queries.epoch)
+        self.epoch = await self._database.read(queries.epoch)
 
     def statistics(self) -> StoreStatistics:
         """How many calls wait, run, and were refused."""
@@ -122,8 +131,8 @@ class Store:
             Unavailable: nothing was recorded; or, as its text says, the answer to the COMMIT was lost.
         """
 
-        def work(connection: Connection) -> Recorded:
-            head = log.lock(connection, school)
+        def work(connection: Connection) -> tuple[str, Recorded]:
+            epoch, head = log.lock(connection, school)
             known = log.known_devices(connection, school, {report.device_id for _, report in reports})
             decision = decide(
                 known, reports, school=school, head=head, now=self._clock(), unknown_devices=self._unknown_devices
@@ -132,9 +141,9 @@ class Store:
             if invalid and not skip_invalid:
                 raise refusal(invalid, len(reports) - len(decision.rejected))
             log.append(connection, school, head, decision)
-            return Recorded(
+            return epoch, Recorded(
                 decision.head,
-                _round(school, decision),
+                _round(school, head, decision),
                 decision.created,
                 decision.unchanged,
                 decision.stale,
@@ -142,7 +151,7 @@ class Store:
                 tuple(invalid),
             )
 
-        return await self._database.write(work, school=school)
+        return await self._write(school, work)
 
     async def retire(self, school: str, device_ids: Collection[str]) -> Administered:
         """Take devices out of service; they ignore reports until restored. Retired ones stay as they are.
@@ -167,15 +176,16 @@ class Store:
     ) -> Administered:
         folded = tuple(dict.fromkeys(device_ids))
 
-        def work(connection: Connection) -> Administered:
-            head = log.lock(connection, school)
+        def work(connection: Connection) -> tuple[str, Administered]:
+            epoch, head = log.lock(connection, school)
             known = log.known_devices(connection, school, folded)
             decision = administer(known, folded, action, head=head, now=self._clock())
             log.append(connection, school, head, decision)
             known.update((change.device_id, change.device) for change in decision.changes)
-            return Administered(decision.head, _round(school, decision), tuple(known[one] for one in folded))
+            devices = tuple(known[one] for one in folded)
+            return epoch, Administered(decision.head, _round(school, head, decision), devices)
 
-        return await self._database.write(work, school=school)
+        return await self._write(school, work)
 
     async def mark_stale(self, school: str, *, silent_since: Moment, limit: int) -> Recorded:
         """Make devices UNKNOWN that were last reported at this moment or before, at most ``limit`` of them.
@@ -187,16 +197,16 @@ class Store:
             Unavailable: as with :meth:`record`.
         """
 
-        def work(connection: Connection) -> Recorded:
-            head = log.lock(connection, school)
+        def work(connection: Connection) -> tuple[str, Recorded]:
+            epoch, head = log.lock(connection, school)
             found = stale.stale_devices(connection, school, silent_since, limit)
             known = log.known_devices(connection, school, found)
             devices = [known[device_id] for device_id in found]
             decision = mark_stale(devices, silent_since=silent_since, head=head, now=self._clock())
             log.append(connection, school, head, decision)
-            return Recorded(decision.head, _round(school, decision))
+            return epoch, Recorded(decision.head, _round(school, head, decision))
 
-        return await self._database.write(work, school=school)
+        return await self._write(school, work)
 
     async def stale_schools(self, silent_since: Moment) -> list[str]:
         """The schools for which :meth:`mark_stale` has something to do."""
@@ -212,13 +222,36 @@ class Store:
         """
         return await self._database.write(partial(pruning.prune, older_than=older_than, limit=limit))
 
+    async def revoke(self, subject: str, schools: Collection[str], issued_before: Moment) -> Sequence[Revocation]:
+        """Revoke a subject's tokens in these schools; returns the revocations that reach further than known ones.
+
+        Raises:
+            LimitExceeded: too many are stored: nothing was recorded.
+            Unavailable: as with :meth:`record`.
+        """
+        return await self._database.write(
+            lambda connection: revocation_log.record(connection, subject, schools, issued_before, self._clock())
+        )
+
+    async def revoked_after(self, place: Place | None) -> Revoked:
+        """What was revoked after a place: everything, where the store does not know it, or there is none yet."""
+        return await self._database.read(partial(revocation_log.revoked_after, place=place))
+
+    async def prune_revocations(self, horizon: Moment) -> int:
+        """Delete revocations of tokens issued before this moment or earlier; returns how many.
+
+        Raises:
+            Unavailable: as with :meth:`prune`.
+        """
+        return await self._database.write(partial(revocation_log.prune, horizon=horizon))
+
     async def heads(self, schools: Collection[str]) -> dict[str, Head]:
         """Where the schools' logs end, in one query; schools that never reported are absent."""
-        return await self._database.read(partial(queries.heads, school_ids=schools))
+        return await self._read(partial(queries.heads, school_ids=schools))
 
     async def snapshot(self, school: str, filter: DeviceFilter) -> Snapshot:  # noqa: A002 - what it is
         """The devices that the filter lists, in the order of their ids, and the head: one moment, one statement."""
-        return await self._database.read(partial(queries.snapshot, school_id=school, wanted=filter))
+        return await self._read(partial(queries.snapshot, school_id=school, wanted=filter))
 
     async def changes(self, school: str, *, after: int, limit: int) -> list[Change]:
         """The log behind version ``after``, ascending, at most ``limit``.
@@ -229,11 +262,11 @@ class Store:
 
     async def position(self, school: str, version: int) -> Position:
         """What the log knows of a version: one moment."""
-        return await self._database.read(partial(queries.position, school_id=school, version=version))
+        return await self._read(partial(queries.position, school_id=school, version=version))
 
     async def devices_above(self, school: str, version: int) -> Snapshot:
         """The devices whose last change came after a version, retired ones too, and the head: one moment."""
-        return await self._database.read(partial(queries.devices_above, school_id=school, version=version))
+        return await self._read(partial(queries.devices_above, school_id=school, version=version))
 
     async def device(self, school: str, device_id: str) -> Device | None:
         """The device as it stands, retired or not; None if it was never reported."""
@@ -262,7 +295,7 @@ class Store:
 
     async def summaries(self, schools: Collection[str]) -> dict[str, Summary]:
         """How many devices have which status, the retired ones among them, and the heads: one moment, one query."""
-        return await self._database.read(partial(queries.summaries, school_ids=schools))
+        return await self._read(partial(queries.summaries, school_ids=schools))
 
     async def summary(self, school: str) -> Summary:
         """As :meth:`summaries`, for one school."""
@@ -272,6 +305,16 @@ class Store:
         """The schools that have reported, sorted by code point."""
         return await self._database.read(queries.schools)
 
+    async def _read(self, work: Callable[[Connection], tuple[str, T]]) -> T:
+        self.epoch, found = await self._database.read(work)
+        return found
 
-def _round(school: str, decision: Decision) -> Round | None:
-    return Round(school, decision.changes, decision.head.last_report_at) if decision.changes else None
+    async def _write(self, school: str, work: Callable[[Connection], tuple[str, T]]) -> T:
+        self.epoch, written = await self._database.write(work, school=school)
+        return written
+
+
+def _round(school: str, before: Head, decision: Decision) -> Round | None:
+    if not decision.changes:
+        return None
+    return Round(school, decision.changes, decision.head.last_report_at, before.timestamp)

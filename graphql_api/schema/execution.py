@@ -1,11 +1,12 @@
 """Executing operations: documents in, results out, Strawberry inside."""
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import strawberry
 from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 
 from graphql_api.access.principal import Visibility
@@ -27,6 +28,20 @@ __all__ = ["Executor"]
 _LONGEST_LIST = 5_000
 
 
+class _Execution(StrawberryGraphQLCoreExecutionContext):
+    """Forgets, after each result of a subscription, what helped to come to it."""
+
+    def build_per_event_executor(self, payload: Any) -> Self:
+        """The executor of one event.
+
+        graphql-core 3.3.2 lets all events of a subscription share one memo of selected fields, and keys it by lists
+        that each event makes anew: some 5 KB a result, kept for as long as the subscription lasts.
+        """
+        executor = super().build_per_event_executor(payload)
+        executor._relevant_sub_fields = {}  # noqa: SLF001 - there is no other way to it
+        return executor  # type: ignore[return-value] # a copy of this one
+
+
 class _Schema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Do not log here: errors that callers cause are no news, and the others are logged where they are masked."""
@@ -42,6 +57,7 @@ class Executor:
             subscription=Subscription,
             config=StrawberryConfig(scalar_map=SCALARS),
             extensions=[PreparedDocument],
+            execution_context_class=_Execution,
         )
         # The graphql-core schema that Strawberry's is made of; its documentation names this
         # attribute as the way to it.

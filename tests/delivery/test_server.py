@@ -6,10 +6,10 @@ import contextlib
 import httpx
 import pytest
 import uvicorn
-from graphql_api.delivery.peer import EXTENSION
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from graphql_api.delivery.extension import transport_of, wire_of
 from graphql_api.delivery.server import Server, server_config
 
 pytestmark = pytest.mark.anyio
@@ -57,16 +57,23 @@ def test_uvicorn_is_the_version_that_was_looked_at():
 
 
 async def test_http_and_websockets_offer_the_extension(served):
-    """Every scope, of HTTP and of WebSockets, has the transport in our extension."""
+    """The scope of HTTP has the transport in our extension, that of a WebSocket the wire."""
     application, port = served
     async with httpx.AsyncClient(verify=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 204
     with pytest.raises(InvalidStatus):
         await connect(f"ws://127.0.0.1:{port}/")
     assert [scope["type"] for scope in application.scopes] == ["http", "websocket"]
-    for scope in application.scopes:
-        transport = scope["extensions"][EXTENSION]["transport"]
-        assert transport.get_write_buffer_size() == 0
+    http, websocket = application.scopes
+    assert transport_of(http).get_write_buffer_size() == 0
+    assert wire_of(http) is None
+    assert wire_of(websocket).transport.get_write_buffer_size() == 0
+
+
+def test_without_the_extension_nothing_is_known():
+    """On another server there is neither a wire nor a transport."""
+    scope = {"type": "websocket"}
+    assert (wire_of(scope), transport_of(scope)) == (None, None)
 
 
 async def test_a_handshake_that_is_no_good_is_refused(served):

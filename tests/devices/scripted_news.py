@@ -14,6 +14,7 @@ def announcement(news: Round, *, with_changes: bool = True) -> Announcement:
         news.changes[-1].timestamp,
         news.last_report_at,
         news.changes if with_changes else (),
+        news.before,
     )
 
 

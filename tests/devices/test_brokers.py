@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 
 import pytest
-from graphql_api.devices.streams import EventStream
 
 from graphql_api.devices.feeds import Feeds
-from graphql_api.devices.model import DeviceFilter, Head
+from graphql_api.devices.model import Head
 from graphql_api.devices.news import News
 from graphql_api.devices.news.brokers import broker_of
+from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store
 from tests.devices.conftest import plain_engine
 from tests.devices.faulty_broker import faulty
-from tests.devices.test_feed import Flipper
+from tests.devices.test_feed import Flipper, events, versions
 from tests.devices.test_news import until
+from tests.listening import listening_to
 
 pytestmark = pytest.mark.anyio
 
@@ -24,10 +25,11 @@ ROUNDS = 60
 class Process:
     """A process of an installation: it records rounds and announces them, and it has subscribers."""
 
-    def __init__(self, store, news, feeds):
+    def __init__(self, store, news, feeds, listeners):
         self.store = store
         self.news = news
         self.feeds = feeds
+        self.listeners = listeners
         self._flipper = Flipper(store)
 
     async def publish(self):
@@ -35,38 +37,28 @@ class Process:
         self.feeds.note("s", Head(recorded.last, recorded.changes[-1].timestamp, recorded.last_report_at))
         self.news.announce(recorded)
 
-    async def seen(self, count, live):
-        """The versions of the first events of a new subscriber; ``live`` is set when it listens."""
-        stream = EventStream("s", DeviceFilter(), max_replay=10_000, feeds=self.feeds, store=self.store)
-        await stream.open()
-        try:
-            live.set()
-            async with contextlib.aclosing(stream.items()) as events:
-                return [(await anext(events)).device.version for _ in range(count)]
-        finally:
-            await stream.close()
-
 
 @contextlib.asynccontextmanager
 async def process(url, broker, *, compare_interval=3_600.0):
     store = await Store.open(url)
     try:
         async with (
-            News(broker_of(broker) if isinstance(broker, str) else broker, epoch=store.epoch, outbox_limit=100) as news,
+            News(
+                broker_of(broker) if isinstance(broker, str) else broker, epoch=lambda: store.epoch, outbox_limit=100
+            ) as news,
             Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=10**6) as feeds,
+            listening_to(DeviceService(store=store, news=news, feeds=feeds)) as listeners,
         ):
-            yield Process(store, news, feeds)
+            yield Process(store, news, feeds, listeners)
     finally:
         await store.close()
 
 
 @contextlib.asynccontextmanager
-async def subscribed(listener, count):
-    live = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(listener.seen(count, live))
-        await live.wait()
-        yield task
+async def subscribed(process, count):
+    """The versions of the first events of a new subscriber, who is live when the context is entered."""
+    async with process.listeners.live(events()) as listener, asyncio.TaskGroup() as tasks:
+        yield tasks.create_task(versions(listener, count))
 
 
 async def test_redis_restarts_while_rounds_are_published(redis, sqlite_url):

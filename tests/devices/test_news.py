@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from graphql_api.devices.model import Change, Round, Status
 from graphql_api.devices.news import News
@@ -36,7 +37,7 @@ def rounds(draw):
         )
     )
     changes = tuple(Change("s", version, *row) for version, row in enumerate(rows, first))
-    return Round("s", changes, draw(st.none() | moments))
+    return Round("s", changes, draw(st.none() | moments), draw(st.none() | moments))
 
 
 def round_of(school, version, size=1):
@@ -48,7 +49,9 @@ def round_of(school, version, size=1):
 
 
 def news_over(broker, *, epoch="e", outbox_limit=10):
-    return News(broker_of(broker) if isinstance(broker, str) else broker, epoch=epoch, outbox_limit=outbox_limit)
+    return News(
+        broker_of(broker) if isinstance(broker, str) else broker, epoch=lambda: epoch, outbox_limit=outbox_limit
+    )
 
 
 async def until(condition):
@@ -68,10 +71,33 @@ def test_a_round_survives_the_journey(news):
     heard = decode("s", encode(news))
     assert heard.changes == news.changes
     assert (heard.first, heard.last, heard.last_report_at) == (news.first, news.last, news.last_report_at)
+    assert heard.before == news.before
 
 
 @given(
-    st.text() | st.sampled_from(["null", "[]", "[1,2,3,4,5]", "[1,1,1,1,[[]]]", '[1,1,1,null,[["d","NO",null,1,1,1]]]'])
+    st.text()
+    | st.sampled_from(
+        [
+            "null",
+            "[]",
+            "[1,2,3,4,5,6]",
+            "[1,1,1,1,1,[[]]]",
+            '[1,1,1,1,1,[{"d":1}]]',
+            '[1,1,1,null,1,[["d","NO",null,1,1,1]]]',
+            '[1,1,1,null,1,[["d","ONLINE",null,1,1,1,1]]]',
+            '[1,1,1,null,1,[["d","ONLINE","",1,1,1]]]',
+            '[1,1,1,null,1,[[7,"ONLINE",null,1,1,1]]]',
+            '[1,1,1,null,1,[["d","ONLINE",null,1,1,"1"]]]',
+            '[1,2,1,null,1,[["d","ONLINE",null,1,1,1]]]',
+            '[1,"2",1,null,1,[]]',
+            "[2,1,1,null,1,[]]",
+            "[0,1,1,null,1,[]]",
+            "[true,1,1,null,1,[]]",
+            "[1,1,1,1.5,1,[]]",
+            '[1,1,1,1,"1",[]]',
+            "[" * 5_000,
+        ]
+    )
 )
 def test_a_message_of_somebody_else_is_refused(message):
     """Text that encode did not write raises ValueError, and nothing else."""
@@ -288,8 +314,8 @@ async def test_a_broker_that_hangs_holds_up_nobody():
         assert await listening == 1
 
 
-async def hear_one(news):
-    async with news.listen("a") as heard:
+async def hear_one(news, school="a"):
+    async with news.listen(school) as heard:
         return (await anext(heard)).last
 
 
@@ -307,3 +333,40 @@ async def test_a_subscription_may_be_cancelled():
         async with news.listen("a") as heard:
             news.announce(round_of("a", 1))
             assert (await anext(heard)).last == 1
+
+
+async def test_a_cancelled_subscription_leaves_no_channel_behind(redis):
+    """A listener that is cancelled while it subscribes is not subscribed: the broker sends nothing for nobody."""
+    async with news_over(redis.url) as news:
+        # However far it has come: the command is on its way, and not confirmed yet, after a few turns of the loop.
+        for turns in range(1, 12):
+            listening = asyncio.create_task(hear_one(news, f"s{turns}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            listening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await listening
+        async with news.listen("b"), Redis.from_url(redis.url) as client:
+            channels = {name.decode() for name in await client.pubsub_channels()}
+        assert news._channel("b") in channels
+        assert channels.isdisjoint(news._channel(f"s{turns}") for turns in range(1, 12))
+        assert news.statistics().rebuilds == 0
+
+
+async def test_the_last_words_are_heard(redis):
+    """Rounds announced right before the end are still sent."""
+    async with news_over(redis.url) as other, other.listen("a") as heard:
+        async with news_over(redis.url) as news:
+            for version in (1, 2, 3):
+                news.announce(round_of("a", version))
+        assert [(await anext(heard)).last for _ in range(3)] == [1, 2, 3]
+        assert news.statistics().sent == 3
+
+
+async def test_a_broker_that_hangs_does_not_hold_up_the_end():
+    """With a broker that takes nothing, the end comes all the same, and what was to be said is lost."""
+    async with news_over(faulty(mute=1)) as news:
+        news.announce(round_of("a", 1))
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 4
+    assert news.statistics().sent == 0

@@ -1,20 +1,20 @@
 """Upkeep: when it works, what it does, and what becomes of those who listen."""
 
 import asyncio
-import contextlib
 import logging
 
 import pytest
-from graphql_api.devices.streams import EventKind
 
 from graphql_api.app import open_services
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import DeviceFilter, Report, Status
 from graphql_api.devices.upkeep import Upkeep
+from graphql_api.devices.watches import EventKind
 from graphql_api.errors import Unavailable
 from graphql_api.moment import Moment
 from graphql_api.settings import Settings
-from tests.devices.test_streams import service_of, visibility
+from tests.devices.test_watches import service_of, visibility
+from tests.listening import Listening, listening_to
 
 pytestmark = pytest.mark.anyio
 
@@ -66,16 +66,6 @@ async def publish(service, *reports):
 
 def watch(service):
     return service.watch_events(READER, None, DeviceFilter(), snapshot=False)
-
-
-@contextlib.asynccontextmanager
-async def opened(stream, resume_from=()):
-    try:
-        await stream.open(resume_from)
-        async with contextlib.aclosing(stream.items()) as items:
-            yield items
-    finally:
-        await stream.close()
 
 
 async def statuses(store):
@@ -160,9 +150,10 @@ async def test_a_cursor_outlives_pruning_only_above_the_floor(store, clock, turn
         for version in (0, 1, 4, 5, 6):
             timestamp = log[version - 1].timestamp if version else Moment(0)
             cursor = Cursor(store.epoch, "s", version, timestamp).encode()
-            async with opened(watch(service), [cursor]) as events:
-                event = await anext(events)
-                first[version] = (event.kind, event.device.version)
+            async with listening_to(service) as listeners:
+                with listeners.to(watch(service), [cursor]) as listener:
+                    event = await listener.next()
+                    first[version] = (event.kind, event.device.version)
     assert first == {
         0: (EventKind.SNAPSHOT, 7),
         1: (EventKind.SNAPSHOT, 7),
@@ -177,13 +168,13 @@ async def test_who_is_behind_when_the_log_is_pruned_gets_a_snapshot(store, clock
     # Nothing is remembered, so whoever is behind reads the log.
     async with service_of(store, recent_limit=1) as service:
         await publish(service, ("a", Status.ONLINE), ("b", Status.ONLINE), ("c", Status.ONLINE))
-        stream = watch(service)
-        async with opened(stream) as events:
+        async with listening_to(service) as listeners, listeners.live(watch(service)) as listener:
             told = {}
             await publish(service, ("a", Status.OFFLINE), ("b", Status.OFFLINE))
-            event = await anext(events)
+            event = await listener.next()
             assert (event.kind, event.device.version) == (EventKind.CHANGE, 4)
-            await anext(events)
+            await listener.next()
+            listener.stall()
             for status in (Status.DEGRADED, Status.ONLINE):
                 await publish(service, ("a", status), ("b", status))
                 await service.retire(READER, "s", ["b"])
@@ -191,15 +182,16 @@ async def test_who_is_behind_when_the_log_is_pruned_gets_a_snapshot(store, clock
             clock.advance(DAY)
             async with upkeep_of(service, history_days=0.5):
                 await turns.rest()
+            listener.drain()
             kinds = []
             for _ in range(3):
-                event = await anext(events)
+                event = await listener.next()
                 kinds.append(event.kind)
                 told[event.device.device_id] = event.device
             assert kinds == [EventKind.SNAPSHOT] * 3
             assert told == {device.device_id: device for device in (await store.snapshot("s", DeviceFilter())).devices}
             await publish(service, ("c", Status.OFFLINE))
-            event = await anext(events)
+            event = await listener.next()
             assert (event.kind, event.device) == (EventKind.CHANGE, await store.device("s", "c"))
 
 
@@ -207,12 +199,16 @@ async def test_stale_devices_are_news(store, clock, turns, upkeep_of):
     """A device that goes stale is a change like any other to those who listen, and so is its coming back."""
     async with service_of(store) as service:
         await publish(service, ("a", Status.ONLINE), ("b", Status.MAINTENANCE))
-        async with opened(watch(service)) as events, upkeep_of(service, stale_after=60):
+        async with (
+            listening_to(service) as listeners,
+            listeners.live(watch(service)) as listener,
+            upkeep_of(service, stale_after=60),
+        ):
             first, second = await turns.rest(), await turns.rest()
             clock.advance(60)
             first()
             second()
-            event = await anext(events)
+            event = await listener.next()
             assert (event.kind, event.device.status, event.previous) == (
                 EventKind.CHANGE,
                 Status.UNKNOWN,
@@ -220,7 +216,7 @@ async def test_stale_devices_are_news(store, clock, turns, upkeep_of):
             )
             assert await statuses(store) == {"a": Status.UNKNOWN, "b": Status.MAINTENANCE}
             await publish(service, ("a", Status.ONLINE))
-            event = await anext(events)
+            event = await listener.next()
             assert (event.device.status, event.previous) == (Status.ONLINE, Status.UNKNOWN)
 
 
@@ -283,7 +279,7 @@ async def test_the_application_does_the_upkeep(store, clock, database_url):
     async with open_services(settings, clock=clock) as services:
         while (await store.position("s", 1)).floor == 1:
             pass
-        async with opened(watch(services.devices)) as events:
+        async with Listening(services.delivery.sharing).live(watch(services.devices)) as listener:
             clock.advance(1)
-            found = [await anext(events), await anext(events)]
+            found = [await listener.next(), await listener.next()]
         assert {event.device.status for event in found} == {Status.UNKNOWN}

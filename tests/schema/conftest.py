@@ -5,18 +5,18 @@ import contextlib
 import dataclasses
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
-import anyio
 import pytest
 
 from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH, DEVICES_READ, Principal, Visibility
 from graphql_api.app import Services, open_services
+from graphql_api.delivery.operations import renderer_of, sharing_key
 from graphql_api.moment import SECOND, Moment
-from graphql_api.schema import Executor, OperationRefused, RequestContext, Result, SubscriptionContext
+from graphql_api.schema import Executor, OperationRefused, RequestContext, Result
 from graphql_api.settings import Settings
 from tests.devices.conftest import DAWN, SettableClock
+from tests.listening import Listener, graphql_listener, leaving
 
 EVERY_SCOPE = (DEVICES_READ, DEVICES_PUBLISH, DEVICES_ADMIN)
 
@@ -63,15 +63,17 @@ class Caller:
 
     @contextlib.asynccontextmanager
     async def watch(self, query: str, **variables: Any) -> AsyncIterator["Watched"]:
+        """Subscribe, as those do who come over a wire."""
         visibility = self.principal.visibility if self.principal else None
-        live = asyncio.Event()
-        context = SubscriptionContext(self.services.devices, visibility, on_live=live.set)
-        results = self.executor.subscribe(self.executor.prepare(query, None), variables, context)
-        try:
-            async with aclosing(results):
-                yield Watched(results, context, live)
-        finally:
-            await context.close()
+        operation = self.executor.prepare(query, None)
+        delivery = dataclasses.replace(self.services.delivery, executor=self.executor)
+        listener = graphql_listener(
+            delivery.sharing,
+            sharing_key(operation, variables, visibility),
+            renderer_of(delivery, operation, variables, visibility),
+        )
+        with leaving(delivery.sharing, listener):
+            yield Watched(listener)
 
     async def publish(self, school: str = "1", **statuses: str) -> Any:
         inputs = [{"deviceId": key.replace("_", "-"), "status": status} for key, status in statuses.items()]
@@ -82,17 +84,21 @@ class Caller:
 class Watched:
     """A subscription under way."""
 
-    results: Any
-    context: SubscriptionContext
-    live: asyncio.Event
-    """Set when whatever is recorded from now on will come, where that is before the first result."""
+    listener: Listener
+    cursor: str | None = None
+    """Of the result that was read last."""
+
+    @property
+    def live(self) -> asyncio.Event:
+        """Set when whatever is recorded from now on will come."""
+        return self.listener.live
 
     async def next(self) -> Any:
         """What the one field of the subscription came to."""
-        with anyio.fail_after(10):
-            result = await anext(self.results)
-        assert result.errors == ()
-        (value,) = result.data.values()
+        told = await self.listener.result()
+        self.cursor = told.cursor
+        assert "errors" not in told.value
+        (value,) = told.value["data"].values()
         return value
 
 

@@ -1,6 +1,5 @@
 """The published operations are valid, and do what their comments say."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,8 @@ def test_the_set_is_complete():
         "DeviceHistory",
         "ListDevices",
         "PublishRound",
+        "RenewAuthorization",
+        "RevokeTokens",
         "Summary",
         "WatchDevices",
         "WatchEvents",
@@ -96,17 +97,29 @@ async def test_summary(caller):
     assert (summary["total"], summary["counts"][0]) == (2, {"status": "ONLINE", "count": 2})
 
 
+async def test_renew_authorization(caller):
+    """Where there is no socket whose token could be renewed, that is what the client is told."""
+    error = await caller.refusal(OPERATIONS["RenewAuthorization"], token="x")
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "WebSocket" in error["message"]
+
+
+async def test_revoke_tokens(caller):
+    """A subject's tokens are revoked up to a moment, and nobody's connection ends where none is open."""
+    assert await caller.data(OPERATIONS["RevokeTokens"], subject="anna", issuedBefore=AT_EIGHT) == 0
+    assert caller.services.statistics().revoking.known.revocations == 1
+
+
 async def test_watch_events(caller):
     """Every change after the subscription began, each with its device; nothing of what was before."""
     await publish(caller)
     async with caller.watch(OPERATIONS["WatchEvents"]) as watched:
-        coming = asyncio.create_task(watched.next())
         await watched.live.wait()
         await publish(caller, "OFFLINE", ["board"])
-        event = await coming
+        event = await watched.next()
         assert (event["kind"], event["status"], event["previousStatus"]) == ("CHANGE", "OFFLINE", "ONLINE")
         assert event["device"]["changedAt"] == event["timestamp"]
-    assert caller.services.statistics().feeds.listeners == 0
+    assert caller.services.statistics().sharing.groups == 0
 
 
 async def test_watch_events_after_a_snapshot(caller):
@@ -116,7 +129,7 @@ async def test_watch_events_after_a_snapshot(caller):
         seen = []
         for _ in range(2):
             event = await watched.next()
-            seen.append((event["kind"], event["deviceId"], watched.context.cursor is not None))
+            seen.append((event["kind"], event["deviceId"], watched.cursor is not None))
         assert seen == [("SNAPSHOT", "board", False), ("SNAPSHOT", "reader", True)]
         await publish(caller, "OFFLINE", ["board"])
         assert (await watched.next())["kind"] == "CHANGE"

@@ -14,13 +14,14 @@ pytestmark = pytest.mark.anyio
 
 
 def nothing_left(services) -> bool:
-    """Whether the services count nothing that a client could have left."""
+    """Whether the services count nothing that a client could have left, and no task of its is left."""
     statistics = services.statistics()
     return (
         not any(dataclasses.astuple(statistics.delivery))
         and statistics.sharing.groups == statistics.sharing.subscribers == 0
         and statistics.feeds.feeds == statistics.feeds.listeners == statistics.news.channels == 0
         and statistics.feeds.recent.bytes == statistics.feeds.recent.rounds == 0
+        and not tasks_of_server()
     )
 
 
@@ -54,7 +55,7 @@ async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
         await publish(server, token, a="ONLINE")
         for socket in sockets:
             socket.connection.transport.abort()
-        await server.until(lambda services: nothing_left(services) and not tasks_of_server())
+        await server.until(nothing_left)
 
 
 async def test_two_hundred_clients_cut_off_at_any_point_leave_nothing_behind(server):
@@ -73,7 +74,7 @@ async def test_two_hundred_clients_cut_off_at_any_point_leave_nothing_behind(ser
     async with asyncio.TaskGroup() as tasks:
         for number in range(200):
             tasks.create_task(come_and_go(number % 5))
-    await server.until(lambda services: nothing_left(services) and not tasks_of_server())
+    await server.until(nothing_left)
 
 
 async def test_plain_clients_cut_off_leave_nothing_behind(server):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket as sockets
 
 import pytest
@@ -55,6 +56,15 @@ async def test_a_stalled_socket_is_let_go_when_its_token_expires(server):
         await flood(server, 12)
         await server.until(lambda services: services.statistics().delivery.graphql_sockets == 0)
         socket.connection.transport.abort()
+
+
+@pytest.mark.skipif(not hasattr(sockets, "TCP_USER_TIMEOUT"), reason="the system has no such option")
+async def test_the_system_drops_a_client_whose_machine_has_vanished(server):
+    """Each connection has the system drop it when nothing is acknowledged, soon after our own patience has ended."""
+    async with Socket.open(server, server.token()):
+        (connection,) = server.uvicorn.server_state.connections
+        with sockets.socket(fileno=os.dup(connection.transport.get_extra_info("socket").fileno())) as duplicate:
+            assert duplicate.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT) == 70_000
 
 
 async def test_a_client_that_takes_nothing_is_let_go(settings, secret, send_path):

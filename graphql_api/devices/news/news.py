@@ -8,8 +8,8 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -21,6 +21,9 @@ from graphql_api.devices.news.brokers import Broker
 __all__ = ["News", "NewsStatistics"]
 
 logger = logging.getLogger(__name__)
+
+# Seconds that the rounds in the outbox have to go out when the service ends.
+_LAST_WORDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,20 @@ class News:
     Announcing never waits: rounds go to an outbox of ``outbox_limit`` rounds. When it is full, the
     round is dropped and counted as overflowed. While the broker is out of reach, rounds are dropped and counted
     as failed.
+
+    ``epoch`` is asked whenever somebody announces or begins to listen: channels are named after the store as it is
+    then, so that two installations that share a broker don't hear each other.
     """
 
-    def __init__(self, broker: Broker, *, epoch: str, outbox_limit: int) -> None:
+    def __init__(self, broker: Broker, *, epoch: Callable[[], str], outbox_limit: int) -> None:
         self._broker = broker
         self._broadcasting = Broadcasting(broker)
         self._epoch = epoch
-        self._outbox: deque[Round] = deque()
+        self._outbox: deque[tuple[str, Round]] = deque()
         self._outbox_limit = outbox_limit
         self._waiting = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._statistics = NewsStatistics()
         self._stack = AsyncExitStack()
 
@@ -70,15 +78,19 @@ class News:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._stack.aclose()
+        async with self._stack:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self._idle.wait()
 
     def announce(self, news: Round) -> None:
         """Tell all who listen to this school, in this process and in others, soon."""
         if len(self._outbox) >= self._outbox_limit:
             self._statistics = replace(self._statistics, overflowed=self._statistics.overflowed + 1)
             return
-        self._outbox.append(news)
+        self._outbox.append((self._channel(news.school), news))
         self._waiting.set()
+        self._idle.clear()
 
     @asynccontextmanager
     async def listen(self, school: str) -> AsyncIterator[AsyncIterator[Announcement]]:
@@ -121,22 +133,22 @@ class News:
         )
 
     def _channel(self, school: str) -> str:
-        # Hashed: PostgreSQL takes at most 63 bytes. The epoch keeps installations apart that
-        # share a backend.
-        digest = hashlib.blake2s(f"{self._epoch}\n{school}".encode(), digest_size=16)
+        # Hashed: PostgreSQL takes at most 63 bytes.
+        digest = hashlib.blake2s(f"{self._epoch()}\n{school}".encode(), digest_size=16)
         return "ds:" + digest.hexdigest()
 
     async def _send_announcements(self) -> None:
         while True:
             await self._waiting.wait()
             while self._outbox:
-                await self._send(self._outbox.popleft())
+                await self._send(*self._outbox.popleft())
             self._waiting.clear()
+            self._idle.set()
 
-    async def _send(self, news: Round) -> None:
+    async def _send(self, channel: str, news: Round) -> None:
         try:
             message = encode(news, limit=self._broker.message_limit)
-            await self._broadcasting.publish(self._channel(news.school), message)
+            await self._broadcasting.publish(channel, message)
         except Exception:  # noqa: BLE001 (the broadcasting tells the log, once for all that is lost)
             self._statistics = replace(self._statistics, failed=self._statistics.failed + 1)
         else:

@@ -60,7 +60,7 @@ class EventWatch(Watch[Event]):
     async def behind(self, log: SchoolLog, standing: Head | Fresh) -> Step[Event]:
         """The next changes, or a snapshot where there is no place to go on from."""
         if isinstance(standing, Head):
-            changes = await log.changes_after(standing.version)
+            changes = await log.changes_after(standing)
             if changes:
                 last = changes[-1]
                 place = Head(last.version, last.timestamp)
