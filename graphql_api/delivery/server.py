@@ -60,6 +60,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
     _client: Client | None = None
     _ending = False
     _is_over = False
+    _said_close = False
     _pieces: bytearray | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -127,6 +128,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.transport.is_closing() and self.conn.close_sent is None:
             self.conn.send_close(code, reason)
             self.transport.write(b"".join(self.conn.data_to_send()))
+            self._said_close = True
             # Its answer is still to come.
             self._resume_reading()
         # A peer that does not answer, or does not read, must not keep the connection: close() would wait for it.
@@ -168,10 +170,11 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Send the library's answer; but after a close frame nothing more is sent (RFC 6455 section 5.5.1)."""
-        if self.close_sent:
+        if self._said_close:
             self.conn.data_to_send()
-        else:
+        elif self.conn.close_rcvd is None:
             super().handle_ping()
+        # Else the answer to the peer's close frame stands behind it, which is not to go before what else is to be said.
 
     def handle_close(self, event: Frame) -> None:
         """The peer closes, or answers our close."""
@@ -252,7 +255,9 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             return
         self._is_over = self.close_sent = True
         if not self.transport.is_closing():
-            self.transport.write(b"".join(self.conn.data_to_send()))
+            last = b"".join(self.conn.data_to_send())
+            if not self._said_close:
+                self.transport.write(last)
             if self.transport.can_write_eof():
                 self.transport.write_eof()
                 self._resume_reading()

@@ -79,12 +79,8 @@ class Ring:
 def objects() -> Counter[str]:
     """How many objects of each type there are of those that connections are made of."""
     gc.collect()
-    types = (type(each) for each in gc.get_objects())
-    return Counter(
-        f"{each.__module__}.{each.__qualname__}"
-        for each in types
-        if each.__module__.startswith(KEPT) and not each.__module__.startswith(REMEMBERED)
-    )
+    names = (f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    return Counter(name for name in names if name.startswith(KEPT) and not name.startswith(REMEMBERED))
 
 
 @contextlib.asynccontextmanager
