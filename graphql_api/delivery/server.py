@@ -258,6 +258,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             last = b"".join(self.conn.data_to_send())
             if not self._said_close:
                 self.transport.write(last)
+                self._said_close = True
             if self.transport.can_write_eof():
                 self.transport.write_eof()
                 self._resume_reading()

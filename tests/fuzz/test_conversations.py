@@ -138,13 +138,13 @@ async def hold_all(ring: Ring, held: tuple[Conversation, ...]) -> None:
     assert ring.errors.records == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def ring(tmp_path_factory, anyio_backend) -> AsyncIterator[Ring]:
     async with open_ring(SendPath.EXTENSION, tmp_path_factory.mktemp("fuzz") / "devices.db") as opened:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def plain_ring(tmp_path_factory, anyio_backend) -> AsyncIterator[Ring]:
     async with open_ring(SendPath.ASGI, tmp_path_factory.mktemp("fuzz") / "devices.db") as opened:
         yield opened
