@@ -154,7 +154,7 @@ async def plain_ring(tmp_path_factory, anyio_backend) -> AsyncIterator[Ring]:
 @FUZZED
 @given(held=st.tuples(*[conversations(frames=True)] * AT_ONCE))
 async def test_no_conversation_breaks_the_service(ring, held):
-    """Messages, JSON and frames gone wrong end by the book, log no error, leave nothing, and disturb nobody."""
+    """Messages and frames gone wrong end by the book, log no error, leave nothing, disturb nobody (G-18, G-21)."""
     await hold_all(ring, held)
 
 
@@ -162,5 +162,5 @@ async def test_no_conversation_breaks_the_service(ring, held):
 @FUZZED
 @given(held=st.tuples(*[conversations(frames=False)] * AT_ONCE))
 async def test_no_messages_break_the_service_on_another_server(plain_ring, held):
-    """Over ASGI's own send the same holds for whatever messages come; frames are the other server's business."""
+    """Over ASGI's own send the same holds for all messages; frames are the other server's business (G-18, G-21)."""
     await hold_all(plain_ring, held)
