@@ -3,16 +3,16 @@
 import gc
 import os
 import socket
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import ChangeReload
 
 from graphql_api.delivery.endpoints import STATE_KEY
 from graphql_api.delivery.extension import offer
+from graphql_api.delivery.head import HeadLimitedProtocol
 from graphql_api.delivery.wire_protocol import WireProtocol
 
 __all__ = ["Server", "run_server", "server_config"]
@@ -25,7 +25,7 @@ _AFTER_OURSELVES = 10.0
 # tests/delivery/test_server.py fails when what is relied on here has changed.
 
 
-class _HttpProtocol(HttpToolsProtocol):
+class _HttpProtocol(HeadLimitedProtocol):
     """Offers our ASGI extension to the application."""
 
     def on_message_begin(self) -> None:
@@ -41,7 +41,14 @@ class _HttpProtocol(HttpToolsProtocol):
 
 
 def server_config(
-    app: Any, *, host: str, port: int, message_limit: int, shutdown_timeout: float, **options: Any
+    app: Any,
+    *,
+    host: str,
+    port: int,
+    message_limit: int,
+    shutdown_timeout: float,
+    trusted_proxies: Sequence[str] = (),
+    **options: Any,
 ) -> uvicorn.Config:
     """How uvicorn serves the application; ``options`` go to uvicorn as they are.
 
@@ -61,6 +68,9 @@ def server_config(
         # A client that does not let go must not keep the process from ending. uvicorn takes whole seconds.
         timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
         server_header=False,
+        # Left alone, uvicorn believes whoever connects from this machine, and a variable of its own.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         lifespan="on",
         # Said, so that uvicorn does not look into WEB_CONCURRENCY: how many processes serve is not for it to decide.
         workers=1,

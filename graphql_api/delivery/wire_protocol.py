@@ -9,6 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame
 from websockets.http11 import Request
 
@@ -165,6 +166,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self._client is None:
             super().handle_parser_exception()
             return
+        if isinstance(self.conn.parser_exc, PayloadTooBig):
+            self._client.on_oversized()
         self._client.on_gone()
         self._send_last()
 
