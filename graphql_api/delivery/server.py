@@ -42,6 +42,11 @@ class _HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Another protocol object takes over: this one is needed no longer, and would wait for a full collection."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Answers come in the order of the requests (RFC 9112 section 9.3.2). This one would go on in the middle of
+            # the frames, and never hear that the client has gone, or does not read.
+            self.transport.abort()
+            return
         super().handle_websocket_upgrade()
         # Parser and protocol hold each other.
         self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
@@ -95,11 +100,10 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         self.request = self.response = self.scope = None  # type: ignore[assignment]
         self.writable = None  # type: ignore[assignment] # only the ordinary send waits for it
         self.app = self.default_headers = self.app_state = None  # type: ignore[assignment]
+        # First this: the answers to what has come already may pause reading again.
+        self._resume_reading()
         while not queue.empty():
             self._pass_on(queue.get_nowait())
-        if self.read_paused and not self.transport.is_closing():
-            self.read_paused = False
-            self.transport.resume_reading()
         if self.disconnected or self.transport.is_closing():
             client.on_gone()
 
@@ -191,10 +195,11 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """The server is about to end."""
-        if self._client is None or self.close_sent:
+        if self._client is None:
             super().shutdown()
-        else:
+        elif not self.close_sent:
             self._client.on_restart()
+        # Else it ends soon, whatever the peer does, as close() says.
 
     def _pass_on(self, event: Any) -> None:
         if self._client is None:
