@@ -35,6 +35,11 @@ class _HttpProtocol(HeadLimitedProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Another protocol object takes over: this one is needed no longer, and would wait for a full collection."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Answers come in the order of the requests (RFC 9112 section 9.3.2). This one would go on in the middle of
+            # the frames, and never hear that the client has gone, or does not read.
+            self.transport.abort()
+            return
         super().handle_websocket_upgrade()
         # Parser and protocol hold each other.
         self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]

@@ -88,11 +88,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.request = self.response = self.scope = None  # type: ignore[assignment]
         self.writable = None  # type: ignore[assignment] # only the ordinary send waits for it
         self.app = self.default_headers = self.app_state = None  # type: ignore[assignment]
+        # First this: the answers to what has come already may pause reading again.
+        self._resume_reading()
         while not queue.empty():
             self._pass_on(queue.get_nowait())
-        if self.read_paused and not self.transport.is_closing():
-            self.read_paused = False
-            self.transport.resume_reading()
         if self.disconnected or self.transport.is_closing():
             client.on_gone()
 
@@ -203,10 +202,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """The server is about to end."""
-        if self._client is None or self.close_sent:
+        if self._client is None:
             super().shutdown()
-        else:
+        elif not self.close_sent:
             self._client.on_restart()
+        # Else it ends soon, whatever the peer does, as close() says.
 
     def _is_refused(self) -> bool:
         return self.conn.handshake_exc is not None

@@ -450,3 +450,28 @@ def test_who_can_not_be_written_to_holds_nothing(fresh):
     (client,) = machine.clients
     assert (client.state, client.rest) == (State.STALLED, None)
     machine.teardown()
+
+
+class Neighbour(Subscriber):
+    """When it is told that it is level, somebody else is found to have expired, and leaves."""
+
+    def __init__(self):
+        super().__init__(Way(lambda _: None), LANES[0])
+        self.other = None
+
+    def on_level(self, place):
+        if self.other and self.state is State.LIVE:
+            self.other.audience.leave(self.other)
+
+
+def test_one_who_leaves_as_another_becomes_live_is_gone():
+    """Of two that wait for the group to finish going on, the second may leave as the first becomes live."""
+    audience = Audience(Position(Head(1, Moment(1))))
+    first, second = Neighbour(), Neighbour()
+    first.other = second
+    audience.begin_move()
+    for subscriber in (first, second):
+        audience.join(subscriber, Head(1, Moment(1)))
+    audience.end_move()
+    assert (first.state, second.state) == (State.LIVE, State.GONE)
+    assert list(audience) == [first]
