@@ -1,6 +1,7 @@
 """The head of an HTTP request: it comes soon and is not too long, or the connection ends.
 
-uvicorn alone waits for it for ever, and keeps whatever comes until it is complete.
+uvicorn alone waits for it for ever, and keeps whatever comes until it is complete. Nor does it end a connection that is
+idle but for a byte after an answer: an empty line, or more of a body that was answered before it was complete.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ class HeadLimitedProtocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _received = 0
+    _is_in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn does
         """The first head is due."""
@@ -48,16 +50,36 @@ class HeadLimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """It is complete."""
         self._forget_head()
+        self._is_in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """So is the body."""
+        self._is_in_body = False
+        # It may have been the rest of a body, after the answer.
+        self._forget_head()
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Some of it has come, or of what comes after it."""
-        if self._timer is not None:
+        if self._timer is not None and not self._is_in_body:
             self._received += len(data)
         super().data_received(data)
+        if self._is_idle():
+            self._expect_head()
         if self._timer is not None and self._received > LONGEST_HEAD:
             sentence = f"expected the head of a request to have at most {LONGEST_HEAD} bytes, but more came"
             self._refuse("431 Request Header Fields Too Large", sentence, Limit.HEAD_SIZE)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is being answered, and uvicorn does not wait for an end of it either."""
+        return (
+            self.timeout_keep_alive_task is None
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.transport.is_closing()
+            # After an upgrade it is no business of ours.
+            and self.transport.get_protocol() is self
+        )
 
     def _expect_head(self) -> None:
         if self._timer is None:
@@ -79,5 +101,7 @@ class HeadLimitedProtocol(HttpToolsProtocol):
             return
         if (delivery := self.app_state.get(STATE_KEY)) is not None:
             delivery.refusals.count(limit)
-        self.transport.write(_ANSWER.format(status=status, length=len(sentence), text=sentence).encode())
+        # The answer to a request whose body is still coming has been sent.
+        if not self._is_in_body:
+            self.transport.write(_ANSWER.format(status=status, length=len(sentence), text=sentence).encode())
         self.transport.close()

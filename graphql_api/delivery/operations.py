@@ -36,8 +36,8 @@ def renderer_of(
     """Opens the execution of a subscription, which depends on nothing but what is in the :func:`sharing_key`.
 
     Raises:
-        LimitExceeded: the variables are too large. Those count too that the operation does not declare, so each caller's
-            own are looked at, and nobody else's.
+        LimitExceeded: the variables are too large. Those that are not declared count too, so each caller's own are
+            looked at, and nobody else's.
     """
     delivery.executor.guard.check_variables(variables)
     declared = _declared(operation, variables)

@@ -82,3 +82,39 @@ async def test_a_slow_body_is_not_taken_for_a_head(server, monkeypatch):
         writer.write(body[10:])
         assert await answer(reader) == (200, '{"data":{"__typename":"Query"}}')
     assert counted(server) == {}
+
+
+@pytest.mark.parametrize(
+    ("request_", "more", "is_told"),
+    [
+        (REQUEST + b"\r\n", b"\r\n", True),
+        (REQUEST.replace(b"GET", b"POST") + b"content-length: 1000\r\n\r\n", b"x", False),
+        (REQUEST + b"content-length: 1000\r\n\r\nxx", b"x", False),
+    ],
+    ids=["an empty line", "a body that nobody reads", "a body of a GET"],
+)
+async def test_a_byte_after_an_answer_keeps_no_connection(server, monkeypatch, request_, more, is_told):
+    """What comes after an answer and is no head does not keep the connection open, be it the rest of a body."""
+    async with connected(server) as (reader, writer):
+        writer.write(request_)
+        assert (await answer(reader))[0] in (200, 405)
+        monkeypatch.setattr(head, "HEAD_TIMEOUT", 0.05)
+        writer.write(more)
+        if is_told:
+            assert (await answer(reader))[0] == 408
+        assert await reader.read() == b""
+    assert counted(server) == {"head_time": 1}
+
+
+async def test_the_rest_of_a_long_body_is_no_head(server):
+    """A long body that comes after its answer is taken, and the next request is answered on the same connection."""
+    start = b"POST /graphql HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a.b.c\r\ncontent-length: 200000\r\n\r\n"
+    async with connected(server) as (reader, writer):
+        writer.write(start)
+        assert (await answer(reader))[0] == 401
+        for _ in range(20):
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+        writer.write(REQUEST + b"\r\n")
+        assert (await answer(reader))[0] == 200
+    assert counted(server) == {}
