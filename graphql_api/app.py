@@ -217,6 +217,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastA
 def _application(lifespan: Lifespan, *, own_keys: bool) -> FastAPI:
     # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
     app = Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    # It would be sent with the name that the request has for the service, and without TLS behind a proxy: with its token.
+    app.router.redirect_slashes = False
     app.router.routes.extend(routes())
 
     @app.get("/health/live")

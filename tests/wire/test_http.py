@@ -212,3 +212,13 @@ async def test_health_answers_and_asks_the_store(server):
         response = await client.get(f"{base}/health/ready")
         assert (response.status_code, response.json()["status"]) == (503, "unavailable")
         assert response.json()["reasons"]
+
+
+@pytest.mark.parametrize("path", ["/graphql/", "/health/live/", "/ws/device-status/"])
+async def test_nobody_is_sent_elsewhere(server, path):
+    """A slash too many is 404: a redirect would go where the request says, and a token with it."""
+    async with http_client() as client:
+        url = server.http.replace("/graphql", path)
+        response = await client.post(url, headers={"host": "example.org"}, json={"query": "{ __typename }"})
+    assert response.status_code == 404
+    assert "location" not in response.headers
