@@ -14,11 +14,13 @@ from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.access.verdicts import VerdictsStatistics
 from graphql_api.delivery.admission import Admission, AdmissionStatistics
+from graphql_api.delivery.bodies import Bodies
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, Application, routes
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.heartbeat import Heartbeat
+from graphql_api.delivery.open_streams import OpenStreams
 from graphql_api.delivery.operations import Operations
 from graphql_api.delivery.origins import Origins
 from graphql_api.delivery.pace import Pace
@@ -159,6 +161,7 @@ async def _open_delivery(
     heartbeat = Heartbeat(settings.keep_alive)
     patience = Patience(settings.stalled_timeout)
     refusals = Refusals()
+    streams = OpenStreams()
     async with AsyncExitStack() as stack:
         stack.callback(expiries.close)
         sharing = await stack.enter_async_context(
@@ -185,12 +188,13 @@ async def _open_delivery(
             start=operations.start,
             clock=clock,
             connection_init_timeout=settings.connection_init_timeout,
-            body_limit=settings.body_limit,
+            bodies=Bodies(settings.body_limit, streams, refusals),
             limits=settings,
             refusals=refusals,
             admission=Admission(settings, refusals),
             origins=Origins(settings.allowed_origins, settings.public_url),
             pace=Pace(settings, refusals),
+            streams=streams,
         )
 
 

@@ -25,6 +25,7 @@ class Limit(Enum):
     HEAD_SIZE = "head_size"
     HEAD_TIME = "head_time"
     BODY_SIZE = "body_size"
+    BODIES = "bodies"
     DOCUMENT_SIZE = "document_size"
     ANONYMOUS_DOCUMENT = "anonymous_document"
     DOCUMENT_FIELDS = "document_fields"

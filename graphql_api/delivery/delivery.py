@@ -9,6 +9,7 @@ from graphql_api.access.principal import Principal
 from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.delivery.admission import Admission
+from graphql_api.delivery.bodies import Bodies
 from graphql_api.delivery.census import Census
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.heartbeat import Heartbeat
@@ -42,14 +43,14 @@ class Delivery:
     """Has work done that ends with the service at the latest; it must let no exception out."""
     clock: Clock
     connection_init_timeout: float
-    body_limit: int
+    bodies: Bodies
     limits: Limits
     refusals: Refusals
     admission: Admission
     origins: Origins
     pace: Pace
+    streams: OpenStreams
     census: Census = field(default_factory=Census)
-    streams: OpenStreams = field(default_factory=OpenStreams)
 
     def has_expired(self, principal: Principal) -> bool:
         """Whether nothing may be sent to this caller any more."""

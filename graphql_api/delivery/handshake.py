@@ -7,10 +7,14 @@ from typing import Any, Self
 from graphql_api.delivery.admission import address_of
 from graphql_api.delivery.origins import origin_of, own_origin_of
 
-__all__ = ["Handshake", "Receive", "Scope", "header"]
+__all__ = ["Gone", "Handshake", "Receive", "Scope", "header"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Scope = MutableMapping[str, Any]
+
+
+class Gone(Exception):
+    """The client has gone, politely or not."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:

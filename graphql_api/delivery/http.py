@@ -16,13 +16,12 @@ from graphql_api.access.principal import Principal
 from graphql_api.delivery.admission import Full, Seat, address_of
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.extension import transport_of
-from graphql_api.delivery.handshake import Receive, Scope, header
+from graphql_api.delivery.handshake import Gone, Receive, Scope, header
 from graphql_api.delivery.negotiation import MediaType, choose, status_for
 from graphql_api.delivery.operations import errors_of
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
 from graphql_api.delivery.resume import kept, resume_point
-from graphql_api.delivery.session import Gone
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
 from graphql_api.errors import LimitExceeded, RateLimited, ServiceError, Unauthenticated, Unavailable
 from graphql_api.refusals import Limit
@@ -38,9 +37,6 @@ from graphql_api.schema import (
 )
 
 __all__ = ["serve_http"]
-
-# Seconds that a request's body may take to arrive.
-_BODY_TIMEOUT = 30.0
 
 # Characters of the longest document that is looked into for somebody who sends no token: room for introspection three
 # times over. Whatever else they ask for is refused anyway, and reading a long document takes half a second.
@@ -102,7 +98,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
 async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept: str | None) -> _Asked:
     method = scope["method"]
     caller = await _caller(scope, delivery)
-    body = await _read_body(receive, delivery) if method == "POST" else b""
+    body = await delivery.bodies.read(receive, with_token=caller is not None) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
     delivery.pace.begin_over_http(address_of(scope), caller.subject if caller else None)
     if caller is None and len(request.query) > _LONGEST_WITHOUT_TOKEN:
@@ -116,29 +112,6 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
         raise HttpProblem(406, _not_acceptable(subscription=subscription))
     seat = _take_seat(scope, caller, delivery) if chosen in STREAMED else None
     return _Asked(request, operation, chosen, caller, seat)
-
-
-async def _read_body(receive: Receive, delivery: Delivery) -> bytes:
-    try:
-        async with delivery.streams.limited(_BODY_TIMEOUT):
-            return await _read_all(receive, delivery)
-    except TimeoutError:
-        raise HttpProblem(408, "expected the whole body sooner; send it again", {"Connection": "close"}) from None
-
-
-async def _read_all(receive: Receive, delivery: Delivery) -> bytes:
-    body = bytearray()
-    limit = delivery.body_limit
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        body += message.get("body", b"")
-        if len(body) > limit:
-            delivery.refusals.count(Limit.BODY_SIZE)
-            raise HttpProblem(413, f"expected a body of at most {limit} bytes, but more came", code=LimitExceeded.code)
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 def _needs_token(delivery: Delivery) -> OperationRefused:

@@ -22,7 +22,7 @@ from graphql_api.errors import Unavailable
 from graphql_api.refusals import Limit
 from graphql_api.schema import internal_error
 
-__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Session", "serve_socket"]
+__all__ = ["END_TIMEOUT", "CloseSocket", "Session", "serve_socket"]
 
 END_TIMEOUT = 2.0
 """Seconds that a close frame, or the end of a body, may take to be taken by the network."""
@@ -42,10 +42,6 @@ class CloseSocket(Exception):
     def refused(cls, refusal: TokenRefused) -> "CloseSocket":
         """Closes with the pinned reason of a refused token."""
         return cls(CloseCode.FORBIDDEN, str(refusal))
-
-
-class Gone(Exception):
-    """The client has gone, politely or not."""
 
 
 class Session(ABC):
