@@ -5,7 +5,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,11 @@ class Recipe:
     first_tokens: int
     """How many tokens it asks for to begin with."""
     has_state: bool = True
+    has_checkpoints: bool = True
+    """Whether it has a cursor before its first event."""
     needs_node: bool = False
+    tells_closes: bool = False
+    """Whether the close codes of its sockets are seen."""
 
     def __str__(self) -> str:
         return self.name
@@ -55,10 +59,12 @@ async def watching(recipe: Recipe, server, screen: Screen) -> AsyncIterator[None
         task.cancel()
 
 
-async def _run_node(file: str, server, screen: Screen) -> None:
+async def _run_node(files: Sequence[str], server, screen: Screen) -> None:
+    *first, last = files
     process = await asyncio.create_subprocess_exec(
         "node",
-        JAVASCRIPT / file,
+        *(f"--import={JAVASCRIPT / file}" for file in first),
+        JAVASCRIPT / last,
         env={**os.environ, "ADDRESS": server.http},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -88,6 +94,8 @@ def _show(message: dict[str, Any], screen: Screen) -> None:
         screen.take_statuses(message["statuses"], reset=message["reset"])
     elif "closed" in message:
         screen.closed.append(tuple(message["closed"]))
+    elif "renewed" in message:
+        screen.renewals += 1
     else:
         screen.ended.append(message["ended"])
     screen.move()
@@ -140,10 +148,13 @@ async def _run_plain(server, screen: Screen) -> None:
 
 
 RECIPES = [
-    Recipe("graphql-ws", functools.partial(_run_node, "graphql-ws.js"), 1, 1, needs_node=True),
-    Recipe("Apollo Client", functools.partial(_run_node, "apollo.js"), 1, 1, needs_node=True),
-    Recipe("graphql-sse", functools.partial(_run_node, "graphql-sse.js"), 2, 3, needs_node=True),
+    Recipe("graphql-ws", functools.partial(_run_node, ["graphql-ws.js"]), 1, 1, needs_node=True, tells_closes=True),
+    Recipe("Apollo Client", functools.partial(_run_node, ["apollo.js"]), 1, 1, needs_node=True, tells_closes=True),
+    Recipe("graphql-sse", functools.partial(_run_node, ["graphql-sse.js"]), 2, 3, needs_node=True),
     Recipe("gql", _run_gql, 2, 2),
     Recipe("event source", _run_event_source, 2, 2),
-    Recipe("plain", _run_plain, 1, 1, has_state=False),
+    Recipe("plain", _run_plain, 1, 1, has_state=False, has_checkpoints=False),
 ]
+RENEWING = Recipe(
+    "graphql-ws that renews", functools.partial(_run_node, ["renewal.js", "graphql-ws.js"]), 1, 1, needs_node=True
+)

@@ -49,6 +49,8 @@ class Screen(Moving):
         """How often the list of devices began anew."""
         self.asked = 0
         """How often the client wanted a token."""
+        self.renewals = 0
+        """How often a token was renewed in place."""
         self.closed: list[tuple[int, str]] = []
         """How each of its sockets ended, where that is seen."""
         self.ended: list[str] = []

@@ -8,11 +8,12 @@ const lines = createInterface({ input: process.stdin })
 lines.on('line', (line) => waiting.shift()(JSON.parse(line).token))
 lines.on('close', () => process.exit())
 
-// Node has one from 22 on; here it also tells how a socket ended.
+// Node has one from 22 on; here it also tells how a socket ended, and that a token was renewed on it.
 globalThis.WebSocket = class extends WebSocket {
   constructor(...options) {
     super(...options)
     this.addEventListener('close', ({ code, reason }) => tell({ closed: [code, reason] }))
+    this.addEventListener('message', ({ data }) => data.includes('"renewAuthorization":{') && tell({ renewed: true }))
   }
 }
 
@@ -31,4 +32,4 @@ export const onDevices = (devices, { reset, complete }) => {
   tell({ statuses, reset, complete })
 }
 
-export const onEnd = (error) => tell({ ended: error ? `${error.message ?? JSON.stringify(error)}` : 'completed' })
+export const onEnd = (error) => tell({ ended: error ? String(error.reason ?? error.message ?? error) : 'completed' })
