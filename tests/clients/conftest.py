@@ -1,11 +1,14 @@
 """Stock clients: the packages of the JavaScript ones, installed once, and a school that is reported on."""
 
+import functools
 import shutil
 import subprocess
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.clients.programs import JAVASCRIPT
+from tests.clients.programs import IN_JAVASCRIPT, IN_PYTHON, JAVASCRIPT, Recipe
+from tests.faults.history import History, read_history
 from tests.faults.publisher import Publisher
 from tests.wire.conftest import secret, server, settings  # noqa: F401 - fixtures
 
@@ -30,3 +33,18 @@ def node() -> None:
 def publisher(server) -> Publisher:  # noqa: F811 - the fixture
     """The health checker, whose own token outlives the test."""
     return Publisher([server], "1", server.token("1", scopes=["devices:publish"], ttl=86_400))
+
+
+@pytest.fixture(params=["in JavaScript", "in Python"])
+def recipes(request) -> list[Recipe]:
+    """All recipes of one language."""
+    if request.param == "in Python":
+        return IN_PYTHON
+    request.getfixturevalue("node")
+    return IN_JAVASCRIPT
+
+
+@pytest.fixture
+def history(settings) -> Callable[[], Awaitable[History]]:  # noqa: F811 - the fixture
+    """Reads what the database holds of the school."""
+    return functools.partial(read_history, settings.database_url.get_secret_value(), "1")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.python import event_source, gql_client, plain
-from tests.clients.screen import Screen
+from tests.clients.screen import Login, Screen
+from tests.faults.publisher import Publisher
 from tests.wire.clients import http_client
 
 JAVASCRIPT = Path(__file__).parent / "javascript"
@@ -30,15 +31,17 @@ class Recipe:
     """How many it has at a time, each with a token of its own."""
     first_tokens: int
     """How many tokens it asks for to begin with."""
-    has_state: bool = True
-    has_checkpoints: bool = True
-    """Whether it has a cursor before its first event."""
-    needs_node: bool = False
+    subscriptions: int = 2
+    """Events and state; the plain dialect has no state, and tells no cursor before the first event."""
     tells_closes: bool = False
     """Whether the close codes of its sockets are seen."""
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_state(self) -> bool:
+        return self.subscriptions > 1
 
     def tokens_after(self, expiries: int) -> int:
         """How many tokens it has asked for once each connection came back so often."""
@@ -46,17 +49,19 @@ class Recipe:
 
 
 @contextlib.asynccontextmanager
-async def watching(recipe: Recipe, server, screen: Screen) -> AsyncIterator[None]:
-    """Have a recipe run meanwhile."""
+async def watching(recipes: Sequence[Recipe], server, publisher: Publisher) -> AsyncIterator[dict[Recipe, Screen]]:
+    """Have recipes run meanwhile; what each of them shows."""
 
-    async def run() -> None:
+    async def run(recipe: Recipe, screen: Screen) -> None:
         await recipe.run(server, screen)
         raise AssertionError(f"{recipe} has ended by itself")
 
+    screens = {recipe: Screen(recipe.name, Login(server, publisher), recipe.first_tokens) for recipe in recipes}
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(run())
-        yield
-        task.cancel()
+        running = [tasks.create_task(run(*item)) for item in screens.items()]
+        yield screens
+        for task in running:
+            task.cancel()
 
 
 async def _run_node(files: Sequence[str], server, screen: Screen) -> None:
@@ -147,14 +152,15 @@ async def _run_plain(server, screen: Screen) -> None:
     await plain.watch(server.plain, screen.token, take)
 
 
-RECIPES = [
-    Recipe("graphql-ws", functools.partial(_run_node, ["graphql-ws.js"]), 1, 1, needs_node=True, tells_closes=True),
-    Recipe("Apollo Client", functools.partial(_run_node, ["apollo.js"]), 1, 1, needs_node=True, tells_closes=True),
-    Recipe("graphql-sse", functools.partial(_run_node, ["graphql-sse.js"]), 2, 3, needs_node=True),
+GRAPHQL_WS = Recipe("graphql-ws", functools.partial(_run_node, ["graphql-ws.js"]), 1, 1, tells_closes=True)
+RENEWING = Recipe("renewing", functools.partial(_run_node, ["renewal.js", "graphql-ws.js"]), 1, 1, tells_closes=True)
+IN_JAVASCRIPT = [
+    GRAPHQL_WS,
+    Recipe("Apollo Client", functools.partial(_run_node, ["apollo.js"]), 1, 1, tells_closes=True),
+    Recipe("graphql-sse", functools.partial(_run_node, ["graphql-sse.js"]), 2, 3),
+]
+IN_PYTHON = [
     Recipe("gql", _run_gql, 2, 2),
     Recipe("event source", _run_event_source, 2, 2),
-    Recipe("plain", _run_plain, 1, 1, has_state=False, has_checkpoints=False),
+    Recipe("plain", _run_plain, 1, 1, subscriptions=1),
 ]
-RENEWING = Recipe(
-    "graphql-ws that renews", functools.partial(_run_node, ["renewal.js", "graphql-ws.js"]), 1, 1, needs_node=True
-)

@@ -34,11 +34,12 @@ class Screen(Moving):
     """The events and the state that one client shows.
 
     Args:
+        name: of the client.
         login: where its tokens come from.
         first_tokens: how many it asks for before any has expired.
     """
 
-    def __init__(self, login: Login, first_tokens: int) -> None:
+    def __init__(self, name: str, login: Login, first_tokens: int) -> None:
         super().__init__()
         self.events: list[Entry] = []
         self.kinds: set[str] = set()
@@ -55,18 +56,20 @@ class Screen(Moving):
         """How each of its sockets ended, where that is seen."""
         self.ended: list[str] = []
         """What ended for good."""
-        self._login = login
+        self.login = login
+        self._name = name
         self._first_tokens = first_tokens
 
     def __repr__(self) -> str:
         last = self.events[-1] if self.events else None
-        return f"<{len(self.events)} events to {last}, {self.asked} tokens, closed {self.closed}, ended {self.ended}>"
+        seen = f"{len(self.events)} events to {last}, {len(self.statuses)} devices, {self.asked} tokens"
+        return f"<{self._name}: {seen}, closed {self.closed}, ended {self.ended}>"
 
     async def token(self) -> str:
         """What the client is given as its current token."""
         self.asked += 1
         self.move()
-        return await self._login.token(is_back=self.asked > self._first_tokens)
+        return await self.login.token(is_back=self.asked > self._first_tokens)
 
     def take_event(self, event: dict[str, Any]) -> None:
         cursor = Cursor.decode(event["cursor"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -39,7 +40,7 @@ async def test_a_stream_means_the_same_in_any_pieces(text, events, last_event_id
     """However the bytes are cut, the same events come, and the same id is the last one."""
     stream = EventStream()
     places = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
-    pieces = [text[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    pieces = [text[begin:end] for begin, end in itertools.pairwise(places)]
     assert [event for piece in pieces for event in stream.feed(piece)] == events
     assert stream.last_event_id == last_event_id
     assert stream.retry == 1.0

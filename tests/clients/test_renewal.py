@@ -3,30 +3,28 @@
 import pytest
 
 from tests.clients.programs import RENEWING, watching
-from tests.clients.screen import Login, Screen, publishing
-from tests.faults.history import read_history
+from tests.clients.screen import publishing
 
 pytestmark = pytest.mark.anyio
 
-FIRST_LIFETIME = 8
+FIRST_LIFETIME = 5
 """Seconds of the first token, of which the recipe lets four fifths go by."""
 
 
-async def test_a_token_is_renewed_over_the_same_socket(node, server, settings, publisher):
+async def test_a_token_is_renewed_over_the_same_socket(node, server, publisher, history):
     """Before it expires the client sends a fresh one, and goes on past the old expiry without a reconnect (G-14)."""
-    login = Login(server, publisher)
-    login.lifetime = FIRST_LIFETIME
-    screen = Screen(login, RENEWING.first_tokens)
-    async with watching(RENEWING, server, screen):
+    async with watching([RENEWING], server, publisher) as screens:
+        (screen,) = screens.values()
+        lifetime, screen.login.lifetime = screen.login.lifetime, FIRST_LIFETIME
         async with publishing(publisher):
             await screen.until_served(with_state=True)
-            login.lifetime = 3600
+            screen.login.lifetime = lifetime
             await screen.until(lambda: screen.renewals == 1)
             server.clock.advance(FIRST_LIFETIME)
             for _ in range(3):
                 await screen.until_served(with_state=True)
-        history = await read_history(settings.database_url.get_secret_value(), "1")
-        await screen.until_level_with(history, with_state=True)
-    screen.check(history)
+        stored = await history()
+        await screen.until_level_with(stored, with_state=True)
+    screen.check(stored)
     assert screen.closed == []
     assert (screen.asked, screen.resets) == (RENEWING.first_tokens + 1, 1)

@@ -10,7 +10,7 @@ let timer
 const renewBefore = (expiresAt) => {
   clearTimeout(timer)
   const left = Date.parse(expiresAt) - Date.now()
-  timer = setTimeout(renew, Math.min(Math.max(left * 0.8, 5_000), LONGEST))
+  timer = setTimeout(() => renew().catch(() => {}), Math.min(Math.max(left * 0.8, 2_000), LONGEST))
 }
 
 const renew = async () => {
