@@ -13,12 +13,13 @@ from typing import Any
 from tests.clients.python import event_source, gql_client, plain
 from tests.clients.screen import Login, Screen
 from tests.faults.publisher import Publisher
-from tests.wire.clients import http_client
+from tests.wire.clients import http_client, post
 
 JAVASCRIPT = Path(__file__).parent / "javascript"
 
 EVENTS = "subscription { deviceStatus { kind deviceId status previousStatus cursor } }"
 STATE = "subscription { devices { reset changed { id deviceId status } removed complete } }"
+LIST = "{ devices(first: 100) { edges { node { deviceId status } } cursor } }"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Recipe:
     first_tokens: int
     """How many tokens it asks for to begin with."""
     subscriptions: int = 2
-    """Events and state; the plain dialect has no state, and tells no cursor before the first event."""
+    """Events and state; the plain dialect has no state."""
     tells_closes: bool = False
     """Whether the close codes of its sockets are seen."""
 
@@ -140,7 +141,8 @@ async def _run_event_source(server, screen: Screen) -> None:
 
 
 async def _run_plain(server, screen: Screen) -> None:
-    known: dict[str, str] = {}
+    page = (await post(server, LIST, await screen.token()))["devices"]
+    known = {edge["node"]["deviceId"]: edge["node"]["status"] for edge in page["edges"]}
 
     def take(message: dict[str, Any]) -> None:
         # The dialect does not tell the status before: the reader of a stream without holes knows it.
@@ -149,7 +151,7 @@ async def _run_plain(server, screen: Screen) -> None:
         screen.take_event({"kind": "SNAPSHOT" if message.get("snapshot") else "CHANGE", **event})
         known[device] = status
 
-    await plain.watch(server.plain, screen.token, take)
+    await plain.watch(server.plain, screen.token, take, page["cursor"])
 
 
 GRAPHQL_WS = Recipe("graphql-ws", functools.partial(_run_node, ["graphql-ws.js"]), 1, 1, tells_closes=True)
@@ -162,5 +164,5 @@ IN_JAVASCRIPT = [
 IN_PYTHON = [
     Recipe("gql", _run_gql, 2, 2),
     Recipe("event source", _run_event_source, 2, 2),
-    Recipe("plain", _run_plain, 1, 1, subscriptions=1),
+    Recipe("plain", _run_plain, 1, 2, subscriptions=1),
 ]

@@ -50,12 +50,11 @@ async def test_who_was_told_nothing_yet_resumes_too(recipes, server, publisher, 
     """A client without an event before its token expired gets the very first one that was recorded since (G-4)."""
     await publisher.publish(publisher.other_statuses())
     known = len(publisher.expected)
-    recipes = [recipe for recipe in recipes if recipe.has_state]
     live = sum(recipe.subscriptions for recipe in recipes)
     async with watching(recipes, server, publisher) as screens:
         await server.until(lambda services: services.statistics().sharing.live == live)
-        for screen in screens.values():
-            await screen.until(lambda s=screen: bool(s.statuses))
+        for recipe, screen in screens.items():
+            await screen.until(lambda r=recipe, s=screen: bool(s.statuses) == r.has_state)
         server.clock.advance(LIFETIME + 1)
         async with publishing(publisher):
             await all_served(screens)

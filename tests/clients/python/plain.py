@@ -12,14 +12,16 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 
 async def watch(
-    address: str, current_token: Callable[[], Awaitable[str]], take: Callable[[dict[str, Any]], None]
+    address: str,
+    current_token: Callable[[], Awaitable[str]],
+    take: Callable[[dict[str, Any]], None],
+    cursor: str | None = None,
 ) -> None:
-    """Hand over each change, over any number of connections.
+    """Hand over each change, over any number of connections; with a query's cursor, all since that query.
 
     Raises:
         websockets.exceptions.ConnectionClosed: the service refuses, and will refuse another token too.
     """
-    cursor = None
     while True:
         url = f"{address}?{urlencode({'resume_from': cursor})}" if cursor else address
         headers = {"authorization": f"Bearer {await current_token()}"}
