@@ -1,6 +1,7 @@
 """Stock clients: the packages of the JavaScript ones, installed once, and a school that is reported on."""
 
 import functools
+import re
 import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,18 @@ from tests.faults.publisher import Publisher
 from tests.wire.conftest import secret, server, settings  # noqa: F401 - fixtures
 
 
+INSTALLING = 120
+"""Seconds that npm may take."""
+
+# What npm says where the repository's own files are wrong: any other failure is the registry's, or the way there.
+OWN_FAULT = re.compile(r"\b(?:EUSAGE|EINTEGRITY|EJSONPARSE)\b")
+
+
+def _install(npm: str) -> None:
+    command = [npm, "ci", "--fetch-retries=1", "--ignore-scripts"]
+    subprocess.run(command, cwd=JAVASCRIPT, capture_output=True, text=True, check=True, timeout=INSTALLING)
+
+
 @pytest.fixture(scope="session")
 def node() -> None:
     """Node with the clients' packages, as the lock file has them."""
@@ -23,9 +36,14 @@ def node() -> None:
     installed = JAVASCRIPT / "node_modules" / ".installed"
     if installed.exists() and installed.read_text() == lock:
         return
-    result = subprocess.run([npm, "ci"], cwd=JAVASCRIPT, capture_output=True, text=True, check=False, timeout=50)
-    if result.returncode:
-        pytest.skip(f"the JavaScript clients are left out: npm could not install them: {result.stderr.strip()}")
+    try:
+        _install(npm)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"the JavaScript clients are left out: npm has not installed them in {INSTALLING} s")
+    except subprocess.CalledProcessError as failed:
+        reason = failed.stderr.strip()
+        assert not OWN_FAULT.search(reason), reason
+        pytest.skip(f"the JavaScript clients are left out: npm can't get them from its registry: {reason[:200]}")
     installed.write_text(lock)
 
 
