@@ -8,10 +8,13 @@ from typing import Any
 
 import orjson
 
+from graphql_api.access.revocations import Revocations
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.frames import PLAIN_TEXTS, texts_of
 from graphql_api.delivery.sharing import Member, Sharing
 from graphql_api.devices.cursor import Cursor
+from graphql_api.devices.revoking import Revoking
+from graphql_api.devices.service import DeviceService
 from graphql_api.moment import now
 
 # Seconds until what is waited for will not come any more.
@@ -156,6 +159,12 @@ def leaving(sharing: Sharing, listener: Listener) -> Iterator[Listener]:
         yield listener
     finally:
         sharing.unsubscribe(listener)
+
+
+def device_service(store, news, feeds) -> DeviceService:
+    """The real service, whose revocations nobody looks for."""
+    revoking = Revoking(store=store, revocations=Revocations(), max_lifetime=None, clock=now)
+    return DeviceService(store=store, news=news, feeds=feeds, revoking=revoking)
 
 
 @contextlib.asynccontextmanager
