@@ -41,7 +41,7 @@ def main() -> int:
             for one in BENCHMARKS[name](context):
                 measurements.append(one)
                 sys.stderr.write(f"{_line(one)}\n")
-        except BenchmarkFailed as failure:
+        except (BenchmarkFailed, OSError) as failure:
             failed = True
             context.leave_out(f"{name} has failed: {failure}")
     results = Results(
@@ -70,8 +70,8 @@ def _line(one: Measurement) -> str:
         f"{who} {share:.0%}" for who, share in (("server", one.server_cpu), ("load", one.load_cpu)) if share is not None
     ]
     busy = f" ({', '.join(shares)})" if shares else ""
-    if one.server_cpu and one.unit.endswith("/s"):
-        busy += f", {figure(one.value / one.server_cpu)} per second that the server was busy"
+    if one.per_busy_second:
+        busy += f", {figure(one.per_busy_second)} per busy second"
     value = f"{figure(one.value)} {one.unit}{busy}, load average {one.load_average:.1f}"
     return f"{one.benchmark}: {one.case}: {one.server}: {value}"
 

@@ -27,6 +27,11 @@ class Measurement:
     """The share of its core that the load was busy; near 1 it is the load that was measured."""
 
     @property
+    def per_busy_second(self) -> float | None:
+        """A throughput as if the server had had its core all the time: what else went on, and waits, are left out."""
+        return self.value / self.server_cpu if self.server_cpu and self.unit.endswith("/s") else None
+
+    @property
     def key(self) -> tuple[str, str, str]:
         """What it is of."""
         return (self.benchmark, self.case, self.server)
@@ -67,9 +72,9 @@ class Results:
     left_out: tuple[str, ...] = ()
     """Sentences about what could not be measured."""
 
-    def value(self, benchmark: str, case: str, server: str) -> float | None:
+    def find(self, benchmark: str, case: str, server: str) -> Measurement | None:
         """A figure; None where it was not measured."""
-        found = {one.key: one.value for one in self.measurements}
+        found = {one.key: one for one in self.measurements}
         return found.get((benchmark, case, server))
 
     def to_json(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Publisher:
 
     def send(self, body: bytes) -> None:
         """Post a request; the answer counts in :attr:`answered` when it has come."""
-        if time.monotonic() - self._used > _KEPT_ALIVE:
+        if not self._is_open or time.monotonic() - self._used > _KEPT_ALIVE:
             self.close()
             self._connect()
         self._sent += 1
@@ -49,9 +49,9 @@ class Publisher:
         """Read what there is of the answer."""
         size = self.sock.recv_into(buffer)
         if not size and self._sent == self.answered:
-            # Idle for too long. The socket stays until it is replaced, but nobody waits for it.
+            # Idle for too long, for this server: the next call makes another one.
             self._load.remove(self)
-            self._is_waited_for = False
+            self._is_open = False
             return
         if not size:
             raise BenchmarkFailed("expected an answer to a publish, but the server has ended the connection")
@@ -71,7 +71,7 @@ class Publisher:
 
     def close(self) -> None:
         """Hang up."""
-        if self._is_waited_for:
+        if self._is_open:
             self._load.remove(self)
         self.sock.close()
 
@@ -79,7 +79,7 @@ class Publisher:
         self.sock = socket.create_connection(self._address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._load.add(self)
-        self._is_waited_for = True
+        self._is_open = True
         self._used = time.monotonic()
 
 

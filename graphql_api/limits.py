@@ -26,32 +26,34 @@ class Limits(BaseModel):
         " back later (1013, over HTTP 503).",
     )
     max_connections_per_address: Annotated[int, values.whole_number("connections")] = Field(
-        default=5_000,
+        default=12_000,
         description="Of these, those from one address, or from one IPv6 network (/64), at most (1013, over HTTP 429)."
         " Behind a proxy that is not in `DEVICE_STATUS_TRUSTED_PROXIES`, everybody has the proxy's address.",
     )
     max_connections_per_subject: Annotated[int, values.whole_number("connections")] = Field(
-        default=2_000, description="Of these, those whose tokens have one subject, at most (1013, over HTTP 429)."
+        default=12_000,
+        description="Of these, those whose tokens have one subject, at most (1013, over HTTP 429). All screens of an"
+        " installation may share one.",
     )
     max_subscriptions_per_connection: Annotated[int, values.whole_number("subscriptions")] = Field(
         default=100,
         description="Subscriptions on one WebSocket at a time; one more is refused with `LIMIT_EXCEEDED`.",
     )
     operations_per_second: PerSecond = Field(
-        default=100.0,
+        default=500.0,
         description="Operations that one WebSocket may begin, over time; beyond, they are refused with"
         " `RATE_LIMITED`. Over HTTP it counts for all requests of one address with one subject.",
     )
     operations_burst: Annotated[int, values.whole_number("operations")] = Field(
-        default=1_000, description="Operations that may begin at once, after a pause."
+        default=2_000, description="Operations that may begin at once, after a pause."
     )
     publishes_per_second: PerSecond = Field(
-        default=100.0,
+        default=500.0,
         description="Rounds that tokens of one subject may have a process record, over time, retirements and"
         " restorations included; beyond, they are refused with `RATE_LIMITED`.",
     )
     publishes_burst: Annotated[int, values.whole_number("rounds")] = Field(
-        default=500, description="Rounds that may be recorded at once, after a pause: one for each of 500 schools."
+        default=2_000, description="Rounds that may be recorded at once, after a pause: one for each of 2,000 schools."
     )
     max_document_tokens: Annotated[int, values.whole_number("tokens")] = Field(
         default=20_000,

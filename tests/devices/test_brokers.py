@@ -9,12 +9,13 @@ from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import Head
 from graphql_api.devices.news import News
 from graphql_api.devices.news.brokers import broker_of
+from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store
 from tests.devices.conftest import plain_engine
 from tests.devices.faulty_broker import faulty
 from tests.devices.test_feed import Flipper, events, versions
 from tests.devices.test_news import until
-from tests.listening import device_service, listening_to
+from tests.listening import listening_to
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +47,7 @@ async def process(url, broker, *, compare_interval=3_600.0):
                 broker_of(broker) if isinstance(broker, str) else broker, epoch=lambda: store.epoch, outbox_limit=100
             ) as news,
             Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=10**6) as feeds,
-            listening_to(device_service(store, news, feeds)) as listeners,
+            listening_to(DeviceService(store=store, news=news, feeds=feeds, revoking=None)) as listeners,
         ):
             yield Process(store, news, feeds, listeners)
     finally:

@@ -15,8 +15,9 @@ from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Head, Report, Status
 from graphql_api.devices.news import News
 from graphql_api.devices.news.brokers import broker_of
+from graphql_api.devices.service import DeviceService
 from graphql_api.errors import Unavailable
-from tests.listening import device_service, listening_to, version_of
+from tests.listening import listening_to, version_of
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ async def service_of(store, *, outbox_limit=10_000, compare_interval=0.05, recen
         News(broker_of("memory://"), epoch=lambda: store.epoch, outbox_limit=outbox_limit) as news,
         Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=recent_limit) as feeds,
     ):
-        service = device_service(store, news, feeds)
+        service = DeviceService(store=store, news=news, feeds=feeds, revoking=None)
         yield service
         await service.finish()
 

@@ -22,7 +22,14 @@ from graphql_api.moment import SECOND, Moment, now
 from graphql_api.settings import Settings
 
 # What these test is answered in one piece, or is asked about anything but the wire: one send path says it all.
-ONE_PATH_ONLY = ("test_head", "test_health", "test_http", "test_graphql_over_http", "test_postgresql")
+ONE_PATH_ONLY = (
+    "test_graphql_over_http",
+    "test_head",
+    "test_health",
+    "test_http",
+    "test_postgresql",
+    "test_protocol_examples",
+)
 
 
 class SendPath(Enum):
