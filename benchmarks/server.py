@@ -88,6 +88,16 @@ def run_server(
             _end(process)
 
 
+# Here one caller stands for thousands. What each limit costs is paid all the same.
+_LIFTED = (
+    "DEVICE_STATUS_MAX_CONNECTIONS",
+    "DEVICE_STATUS_MAX_CONNECTIONS_PER_ADDRESS",
+    "DEVICE_STATUS_MAX_CONNECTIONS_PER_SUBJECT",
+    "DEVICE_STATUS_OPERATIONS_BURST",
+    "DEVICE_STATUS_PUBLISHES_BURST",
+)
+
+
 def environment() -> dict[str, str]:
     """This process's environment without the settings of a service, and with the folder of the benchmarks to import."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVICE_STATUS_")}
@@ -98,12 +108,14 @@ def environment() -> dict[str, str]:
 def device_status(
     cores: Cores, *, database_url: str | None = None, command: Sequence[str] | None = None
 ) -> Iterator[Server]:
-    """The service as it is served, with its default settings; without a database's URL with an SQLite file.
+    """The service as it is served, with its default settings, but for limits that one token at one address would meet.
+
+    Without a database's URL with an SQLite file.
 
     Another command than ``device-status`` takes its arguments, too.
     """
     command = command or [str(Path(sys.executable).with_name("device-status"))]
-    env = {"DEVICE_STATUS_JWT_SECRET": SECRET}
+    env = {"DEVICE_STATUS_JWT_SECRET": SECRET, **dict.fromkeys(_LIFTED, "1000000")}
     if database_url:
         env["DEVICE_STATUS_DATABASE_URL"] = database_url
     with run_server(DEVICE_STATUS, [*command, "serve", "--port", "0"], cores, env=env, tells_live=True) as server:

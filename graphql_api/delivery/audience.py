@@ -182,7 +182,9 @@ class Audience:
             return
         self._shared.expectant.pop(self, None)
         for subscriber in [each for each in self._others if each.state is State.AHEAD]:
-            self._settle(subscriber)
+            # Telling one of them where it stands may have made another one leave.
+            if subscriber.state is State.AHEAD:
+                self._settle(subscriber)
 
     def fall_behind(self, subscriber: Subscriber, place: Head) -> None:
         """A live one could not be told what comes after this place."""

@@ -125,12 +125,12 @@ class Group:
             self.audience.end_move()
             self.serve()
 
-    def miss(self, before: Head, head: Head) -> None:
-        """The changes between these places were not told: all who are live fall behind.
+    def miss(self, head: Head) -> None:
+        """The changes up to this head were not told: all who are live fall behind.
 
         :meth:`Audience.begin_move` was called before.
         """
-        self._fall_behind(before, head)
+        self._fall_behind(self.audience.position, head)
         self.audience.end_move()
         self.serve()
 

@@ -137,6 +137,10 @@ class Feed:
             self.missed += 1
             self._told = head.version
         self.note(head)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read what is known to be in the log, instead of waiting for the news of it."""
         if self.newest.version > self.head.version:
             self._behind.set()
 

@@ -99,6 +99,9 @@ class Feeds:
         """A transaction of this process has moved a school's head."""
         if feed := self._feeds.get(school):
             feed.note(head)
+            if not self._news.connected:
+                # No announcement will come of it.
+                feed.read_on()
 
     def statistics(self) -> FeedsStatistics:
         """A snapshot of the counters."""

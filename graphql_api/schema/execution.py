@@ -13,8 +13,8 @@ from graphql_api.access.principal import Visibility
 from graphql_api.devices.service import DeviceService
 from graphql_api.schema.context import RequestContext, SubscriptionContext
 from graphql_api.schema.documents import Documents, Operation, PreparedDocument
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.mutation import Mutation
-from graphql_api.schema.problems import OperationRefused, request_error
 from graphql_api.schema.query import Query
 from graphql_api.schema.rendering import Rendering
 from graphql_api.schema.result import Result, result_of
@@ -22,10 +22,6 @@ from graphql_api.schema.scalars import SCALARS
 from graphql_api.schema.subscription import Subscription
 
 __all__ = ["Executor"]
-
-
-# Coercing a list of input objects keeps everybody waiting, some 40 us an item. No argument may have as many.
-_LONGEST_LIST = 5_000
 
 
 class _Execution(StrawberryGraphQLCoreExecutionContext):
@@ -48,9 +44,11 @@ class _Schema(strawberry.Schema):
 
 
 class Executor:
-    """The schema of the contract, and the way to run operations against it."""
+    """The schema of the contract, and the way to run operations against it, within limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
+        self.guard = guard or Guard()
+        """What operations may ask for."""
         self._schema = _Schema(
             query=Query,
             mutation=Mutation,
@@ -63,7 +61,7 @@ class Executor:
         # attribute as the way to it.
         core = self._schema._schema  # noqa: SLF001 - see above
         _leave_null_unsaid(core)
-        self._documents = Documents(core)
+        self._documents = Documents(core, self.guard)
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
@@ -79,10 +77,12 @@ class Executor:
         Cancelling it does not undo a mutation that has begun.
 
         Raises:
+            LimitExceeded: the variables are too large.
             OperationRefused: the variables don't fit.
         """
-        _check_lists(variables)
+        self.guard.check_variables(variables)
         context.operation = operation
+        context.guard = self.guard
         result = await self._schema.execute(
             operation.query,
             variable_values=dict(variables),
@@ -102,9 +102,9 @@ class Executor:
         """An execution of a subscription, to be opened and closed by the caller; what it renders knows no user.
 
         Raises:
-            OperationRefused: a list among the variables is too long.
+            LimitExceeded: the variables are too large.
         """
-        _check_lists(variables)
+        self.guard.check_variables(variables)
 
         async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
             return await self._schema.stream(
@@ -114,14 +114,7 @@ class Executor:
                 operation_name=operation.name,
             )
 
-        return Rendering(start, service=service, visibility=visibility, operation=operation)
-
-
-def _check_lists(variables: Mapping[str, Any]) -> None:
-    for name, value in variables.items():
-        if isinstance(value, list) and len(value) > _LONGEST_LIST:
-            text = f"Expected the list ${name} to have at most {_LONGEST_LIST} items, but it has {len(value)}."
-            raise OperationRefused([request_error("LIMIT_EXCEEDED", text)])
+        return Rendering(start, service=service, visibility=visibility, operation=operation, guard=self.guard)
 
 
 def _leave_null_unsaid(schema: GraphQLSchema) -> None:

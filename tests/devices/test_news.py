@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis as SynchronousRedis
 from redis.asyncio import Redis
 
 from graphql_api.devices.model import Change, Round, Status
@@ -180,6 +181,24 @@ async def test_redis_restarts_under_a_listener(redis):
             assert (await rebuilt(news, attempt - 1)).connected
             news.announce(round_of("a", attempt))
             assert (await anext(heard)).last == attempt
+
+
+async def test_redis_cuts_off_who_reads_too_slowly(redis):
+    """When Redis ends a subscriber's connection, as it does when its output buffer is full, the listener hears on."""
+    async with news_over(redis.url) as news, news.listen("a") as heard:
+        shout(redis.url, news._channel("a"))
+        assert (await rebuilt(news)).connected
+        news.announce(round_of("a", 1))
+        assert (await anext(heard)).last == 1
+
+
+def shout(url, channel):
+    """More than the network and the buffer take, while the loop stands still and nothing is read."""
+    with SynchronousRedis.from_url(url) as client:
+        client.config_set("client-output-buffer-limit", "pubsub 1000000 0 0")
+        for _ in range(40):
+            client.publish(channel, bytes(1_000_000))
+        assert not client.pubsub_numsub(channel)[0][1]
 
 
 async def test_postgresql_ends_the_connections(postgresql_url):

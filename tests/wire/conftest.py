@@ -22,7 +22,14 @@ from graphql_api.moment import SECOND, Moment, now
 from graphql_api.settings import Settings
 
 # What these test is answered in one piece, or is asked about anything but the wire: one send path says it all.
-ONE_PATH_ONLY = ("test_health", "test_http", "test_graphql_over_http", "test_postgresql")
+ONE_PATH_ONLY = (
+    "test_graphql_over_http",
+    "test_head",
+    "test_health",
+    "test_http",
+    "test_postgresql",
+    "test_protocol_examples",
+)
 
 
 class SendPath(Enum):
@@ -119,7 +126,13 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
     clock = clock or SettableClock()
     app = create_app(settings, clock=clock)
     config = server_config(
-        app, host="127.0.0.1", port=0, message_limit=settings.message_limit, shutdown_timeout=2, log_config=None
+        app,
+        host="127.0.0.1",
+        port=0,
+        message_limit=settings.message_limit,
+        shutdown_timeout=2,
+        trusted_proxies=settings.trusted_proxies,
+        log_config=None,
     )
     if _serving[-1] is SendPath.ASGI:
         config.http, config.ws = "httptools", "websockets-sansio"

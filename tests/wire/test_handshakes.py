@@ -112,7 +112,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_broken_frames_close_with_their_code(connect, name):
-    """What breaks RFC 6455 closes with 1002, 1007 or 1009, and its last words are a close frame."""
+    """What breaks RFC 6455 closes with 1002, 1007 or 1009, and its last words are a close frame (G-18)."""
     data, code = BROKEN[name]
     reader, writer = await opened(connect)
     writer.write(data)

@@ -129,7 +129,7 @@ async def test_a_missing_or_wrongly_typed_field_closes_with_4400_and_is_named(
 
 @pytest.mark.parametrize(("text", "names"), NO_JSON, ids=named)
 async def test_what_is_no_json_object_closes_with_4400(standing_server, text, names):
-    """Whatever text is no JSON object that can be handed on exactly closes with 4400, however deep or large."""
+    """Whatever text is no JSON object that can be handed on exactly closes with 4400, however deep or large (G-18)."""
     async with Socket.open(standing_server, standing_server.token()) as socket:
         await socket.connection.send(text)
         await refused(socket, CloseCode.BAD_REQUEST, names)
@@ -316,7 +316,7 @@ REFUSED: list[tuple[dict[str, Any], str | None]] = [
 
 @pytest.mark.parametrize(("payload", "code"), REFUSED, ids=named)
 async def test_an_operation_that_cannot_begin_ends_alone(standing_server, payload, code):
-    """What does not parse, validate or coerce gets one error with its code, no complete, and ends nothing else."""
+    """What does not parse, validate or coerce gets one error, no complete, and ends nothing else (G-17)."""
     token = standing_server.token()
     async with Socket.open(standing_server, token) as socket:
         living = await socket.subscribe(EVENTS)

@@ -68,7 +68,7 @@ async def test_the_system_drops_a_client_whose_machine_has_vanished(server):
 
 
 async def test_a_client_that_takes_nothing_is_let_go(settings, secret, send_path):
-    """A socket and a stream that are not read are let go, by our server down to the transport; a reader is not."""
+    """A socket and a stream that are not read are let go, down to our transport; a reader is not (G-15)."""
     async with serve(settings.model_copy(update={"stalled_timeout": 0.4}), secret) as server:
         token = server.token()
         async with (
@@ -94,7 +94,7 @@ async def test_a_client_that_takes_nothing_is_let_go(settings, secret, send_path
 
 
 async def test_a_slow_reader_gets_everything(settings, secret):
-    """A client that pauses for less than the timeout reads on, and every change arrives once, in order."""
+    """A client that pauses for less than the timeout reads on, and every change arrives once, in order (G-15)."""
     async with serve(settings.model_copy(update={"stalled_timeout": 30.0}), secret) as server:
         token = server.token()
         async with Socket.open(server, token, max_queue=1) as socket:
@@ -107,7 +107,7 @@ async def test_a_slow_reader_gets_everything(settings, secret):
 
 
 async def test_a_server_stops_with_clients_that_do_not_let_go(settings, secret):
-    """Sockets, a stream, a stalled stream and half a request: the server stops in time all the same."""
+    """Sockets, a stream, a stalled stream and half a request: the server stops in time all the same (G-16)."""
     async with serve(settings, secret) as server:
         token = server.token()
         clients = [

@@ -112,6 +112,11 @@ class News:
 
             yield announcements()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is in reach, so that what is announced is likely to be heard."""
+        return self._broadcasting.connected
+
     def suspect(self) -> None:
         """Others recorded rounds, and no news of them came: rebuild the broadcaster, if there is one to blame."""
         if self._broker.shared:
@@ -129,7 +134,7 @@ class News:
             channels=self._broadcasting.channels,
             waiting=len(self._outbox),
             rebuilds=self._broadcasting.rebuilds,
-            connected=self._broadcasting.connected,
+            connected=self.connected,
         )
 
     def _channel(self, school: str) -> str:
