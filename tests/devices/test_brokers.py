@@ -47,7 +47,7 @@ async def process(url, broker, *, compare_interval=3_600.0):
                 broker_of(broker) if isinstance(broker, str) else broker, epoch=lambda: store.epoch, outbox_limit=100
             ) as news,
             Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=10**6) as feeds,
-            listening_to(DeviceService(store=store, news=news, feeds=feeds)) as listeners,
+            listening_to(DeviceService(store=store, news=news, feeds=feeds, revoking=None)) as listeners,
         ):
             yield Process(store, news, feeds, listeners)
     finally:

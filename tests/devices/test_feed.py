@@ -63,7 +63,7 @@ async def versions(listener, count):
 @contextlib.asynccontextmanager
 async def listening(feeds, store, count):
     """A listener that is live; the task's result is what it saw."""
-    service = DeviceService(store=store, news=ScriptedNews(), feeds=feeds)
+    service = DeviceService(store=store, news=ScriptedNews(), feeds=feeds, revoking=None)
     async with (
         listening_to(service) as listeners,
         listeners.live(events()) as listener,
@@ -157,7 +157,7 @@ async def test_a_slow_listener_reads_the_log_when_memory_has_forgotten(store):
     """A listener behind what memory holds gets the rest from the log, in order."""
     flipper = Flipper(store)
     async with opened(store, recent_limit=2_000) as (news, feeds):
-        service = DeviceService(store=store, news=news, feeds=feeds)
+        service = DeviceService(store=store, news=news, feeds=feeds, revoking=None)
         async with listening_to(service) as listeners, listeners.live(events()) as listener:
             listener.stall()
             for _ in range(20):
@@ -286,7 +286,7 @@ async def test_whatever_the_broadcaster_does_each_change_arrives_once_in_order(s
     school = uuid.uuid4().hex
     flipper = Flipper(store, school)
     async with opened(store, recent_limit=recent_limit) as (news, feeds), contextlib.AsyncExitStack() as stack:
-        service = DeviceService(store=store, news=news, feeds=feeds)
+        service = DeviceService(store=store, news=news, feeds=feeds, revoking=None)
         listeners = [await stack.enter_async_context(listening_to(service)) for _ in range(2)]
         # The first two share a group, the third has a hub of its own.
         three = [await stack.enter_async_context(each.live(events(school))) for each in (listeners[0], *listeners)]
