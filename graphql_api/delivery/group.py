@@ -64,6 +64,7 @@ class Group:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.watch = renderer.watch
+        self.watch.skip(position.head)
         self.audience = Audience(position)
         self.sent = -1
         """The version of the newest cursor that all who were live then were sent."""
@@ -151,7 +152,7 @@ class Group:
             await self._renderer.close()
 
     def _fall_behind(self, before: Head, head: Head) -> None:
-        self.watch.forget(head)
+        self.watch.skip(head)
         for _, subscribers in self.audience.live():
             for subscriber in subscribers:
                 self.audience.fall_behind(subscriber, before)
