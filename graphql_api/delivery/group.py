@@ -115,7 +115,7 @@ class Group:
             found = await self._render(self.watch.live(self._log, changes, head), self.audience.resets)
             if found:
                 await self._fan_out(found, before)
-                self.sent = head.version
+                self.sent = _told_by(found)
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
             if not self._closed:
                 logger.exception("A round could not be delivered to a group; its subscribers will catch up.")
@@ -258,7 +258,7 @@ class Group:
             way.write(subscriber.prefix.join(batch.pieces(subscriber.lane)))
             sent += 1
         if sent == len(found):
-            subscriber.told = max(subscriber.told, place.version if found else -1)
+            subscriber.told = max(subscriber.told, _told_by(found))
             self.audience.served(subscriber, place)
         elif sent and (reached := found[sent - 1].place):
             subscriber.told = reached.version
@@ -282,6 +282,11 @@ class Group:
     def _is_current(self, resets: int) -> bool:
         """Whether what was begun when there had been so many resets is still good for others."""
         return resets == self.audience.resets and not self._closed
+
+
+def _told_by(found: Sequence[Batch]) -> int:
+    """The version of the newest cursor in it: that of the last result, which may be well before where it leads."""
+    return found[-1].place.version if found and found[-1].place else -1
 
 
 def _place(cursor: Cursor) -> Head:
