@@ -1,24 +1,27 @@
 """The composition root: settings in, ASGI application out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from graphql_api.access.issuer_keys import IssuerKeys, IssuerKeysStatistics, open_fetch
 from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
 from graphql_api.access.verdicts import VerdictsStatistics
+from graphql_api.delivery.admission import Admission, AdmissionStatistics
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.endpoints import STATE_KEY, Application, routes
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.operations import Operations
+from graphql_api.delivery.origins import Origins
+from graphql_api.delivery.pace import Pace
 from graphql_api.delivery.patience import Patience
 from graphql_api.delivery.sharing import Sharing, SharingStatistics
 from graphql_api.devices.feeds import Feeds, FeedsStatistics
@@ -29,7 +32,9 @@ from graphql_api.devices.store import Store, StoreStatistics
 from graphql_api.devices.upkeep import Upkeep
 from graphql_api.moment import Clock, now
 from graphql_api.operations.health import check_readiness
-from graphql_api.schema import Executor
+from graphql_api.rates import BucketsStatistics
+from graphql_api.refusals import Refusals
+from graphql_api.schema import Executor, Guard, internal_error
 from graphql_api.settings import Settings, load_settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
@@ -42,6 +47,11 @@ class Statistics:
     """A snapshot of everything that is counted in this process."""
 
     delivery: DeliveryStatistics
+    admission: AdmissionStatistics
+    callers: BucketsStatistics
+    publishers: BucketsStatistics
+    refusals: Mapping[str, int]
+    """How often each limit was met, by its name."""
     sharing: SharingStatistics
     feeds: FeedsStatistics
     news: NewsStatistics
@@ -69,6 +79,10 @@ class Services:
         """What is counted, now."""
         return Statistics(
             self.delivery.census.statistics(),
+            self.delivery.admission.statistics(),
+            self.delivery.pace.statistics(),
+            self.delivery.executor.guard.publishes.statistics(),
+            self.delivery.refusals.statistics(),
             self.delivery.sharing.statistics(),
             self.feeds.statistics(),
             self.news.statistics(),
@@ -144,6 +158,7 @@ async def _open_delivery(
     expiries = Expiries(clock)
     heartbeat = Heartbeat(settings.keep_alive)
     patience = Patience(settings.stalled_timeout)
+    refusals = Refusals()
     async with AsyncExitStack() as stack:
         stack.callback(expiries.close)
         sharing = await stack.enter_async_context(
@@ -159,7 +174,7 @@ async def _open_delivery(
         for work in (patience.run(), heartbeat.run()):
             stack.callback(tasks.create_task(work, name="delivery").cancel)
         yield Delivery(
-            executor=Executor(),
+            executor=Executor(Guard(settings, refusals)),
             service=service,
             verifier=verifier,
             revocations=revocations,
@@ -171,6 +186,11 @@ async def _open_delivery(
             clock=clock,
             connection_init_timeout=settings.connection_init_timeout,
             body_limit=settings.body_limit,
+            limits=settings,
+            refusals=refusals,
+            admission=Admission(settings, refusals),
+            origins=Origins(settings.allowed_origins, settings.public_url),
+            pace=Pace(settings, refusals),
         )
 
 
@@ -213,5 +233,10 @@ def _application(lifespan: Lifespan, *, own_keys: bool) -> FastAPI:
         )
         reasons = {"reasons": readiness.reasons} if readiness.reasons else {}
         return JSONResponse({"status": readiness.status, **reasons}, status_code=readiness.http_status)
+
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, error: Exception) -> JSONResponse:
+        """Whatever nobody has caught: the client is told an id, under which the log has the rest."""
+        return JSONResponse({"errors": [internal_error(error)]}, status_code=500)
 
     return app

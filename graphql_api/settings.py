@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from graphql_api import setting_values as values
+from graphql_api.limits import Limits
 from graphql_api.setting_values import (
     ALGORITHMS,
     MINIMUM_SECRET_BYTES,
@@ -42,9 +43,11 @@ __all__ = [
     "Algorithm",
     "Settings",
     "SettingsError",
+    "in_order",
     "load_settings",
     "settings_table",
     "variable",
+    "written",
 ]
 
 logger = logging.getLogger(__name__)
@@ -76,7 +79,7 @@ Secrets = tuple[SecretStr, ...]
 PublicKeys = tuple[str, ...]
 
 
-class Settings(BaseSettings):
+class Settings(Limits, BaseSettings):
     """What the service is set up with. Shows no secrets, in whatever way it is printed.
 
     Constructed in code it takes what it is given and reads no environment variable, so that a test means
@@ -314,11 +317,15 @@ def _comes_from_kubernetes(name: str, value: str) -> bool:
     return rest.split("_")[-1] == "PORT" and _KUBERNETES_ADDRESS.match(value) is not None
 
 
+def in_order() -> list[str]:
+    """The fields of the settings, the limits last: pydantic has a parent's fields first."""
+    return sorted(Settings.model_fields, key=lambda name: name in Limits.model_fields)
+
+
 def settings_table() -> str:
     """All variables as a Markdown table: name, default, meaning. Documentation holds it, and a test compares."""
-    rows = [
-        (variable(name), _written(field.default), field.description) for name, field in Settings.model_fields.items()
-    ]
+    fields = Settings.model_fields
+    rows = [(variable(name), written(fields[name].default), fields[name].description) for name in in_order()]
     rows += [(name, "", meaning) for name, meaning in COMMAND_VARIABLES.items()]
     lines = [
         f"| `{name}` | {f'`{default}`' if default else 'not set'} | {meaning} |" for name, default, meaning in rows
@@ -326,12 +333,14 @@ def settings_table() -> str:
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *lines]) + "\n"
 
 
-def _written(default: object) -> str:
-    """A default as one would write it into the environment; empty when there is none."""
-    if default is None:
+def written(value: object) -> str:
+    """A value as one would write it into the environment, secrets too; empty when there is none."""
+    if value is None:
         return ""
-    if isinstance(default, SecretStr):
-        return default.get_secret_value()
-    if isinstance(default, tuple):
-        return ",".join(default)
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.frames import PLAIN_TEXTS, texts_of
 from graphql_api.delivery.sharing import Member, Sharing
 from graphql_api.devices.cursor import Cursor
+from graphql_api.devices.model import Head
 from graphql_api.moment import now
 
 # Seconds until what is waited for will not come any more.
@@ -67,7 +68,7 @@ class Listener(Member):
     async def until_level_with(self, store) -> None:
         """Wait until it is live where the store's log of its school ends."""
         school = self.group.watch.school
-        head = (await store.heads([school]))[school]
+        head = (await store.heads([school])).get(school, Head())
         async with asyncio.timeout(_LONGEST):
             while (place := self.checkpoint()) is None or place.version < head.version:  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.001)

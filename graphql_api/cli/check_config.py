@@ -26,14 +26,14 @@ def check_config(
 
     from graphql_api.access.keys import load_keys
     from graphql_api.cli.configured import read_settings, require_shared, told_about_settings
-    from graphql_api.settings import Settings, variable
+    from graphql_api.settings import in_order, variable
 
     settings = read_settings()
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("variable", no_wrap=True)
     table.add_column("value", overflow="fold")
     table.add_column("from", no_wrap=True)
-    for field in Settings.model_fields:
+    for field in in_order():
         given = field in settings.model_fields_set
         style = "" if given else "dim"
         table.add_row(
@@ -49,6 +49,7 @@ def check_config(
 
 def _shown(settings: object, field: str) -> str:
     from graphql_api.cli.database import shown_url  # late, as above
+    from graphql_api.settings import written
 
     value = getattr(settings, field)
     match field:
@@ -58,8 +59,4 @@ def _shown(settings: object, field: str) -> str:
             return shown_url(value.get_secret_value())
         case "broadcast_url":
             return shown_url(value.get_secret_value())
-    if value is None:
-        return "not set"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return written(value) or "not set"

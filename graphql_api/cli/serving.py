@@ -13,9 +13,9 @@ from graphql_api.cli.configured import told_about_settings
 from graphql_api.cli.database import told_about_database
 from graphql_api.cli.failure import CommandFailed
 from graphql_api.cli.logs import log_config
+from graphql_api.delivery.handshake import Receive, Scope
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.server import run_server, server_config
-from graphql_api.delivery.session import Receive, Scope
 from graphql_api.settings import Settings
 
 __all__ = ["ASGI", "check_services", "configure", "run", "serve_application", "serve_configured"]
@@ -88,6 +88,7 @@ def configure(settings: Settings, app: Any, host: str, port: int, **options: Any
         port=port,
         message_limit=settings.message_limit,
         shutdown_timeout=settings.shutdown_timeout,
+        trusted_proxies=settings.trusted_proxies,
         log_config=log_config(),
         **options,
     )

@@ -27,9 +27,10 @@ class Expiries:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[Moment, int, Callable[[], None]]] = []
+        # No callbacks in the heap: what is left over in it must not keep connections that have gone.
+        self._heap: list[tuple[Moment, int]] = []
         self._numbers = itertools.count()
-        self._current: dict[int, None] = {}
+        self._current: dict[int, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -38,8 +39,8 @@ class Expiries:
     def add(self, expires_at: Moment, on_expired: Callable[[], None]) -> int:
         """Have this called once, from that moment on; returns a number to :meth:`remove` it by."""
         number = next(self._numbers)
-        self._current[number] = None
-        heapq.heappush(self._heap, (expires_at, number, on_expired))
+        self._current[number] = on_expired
+        heapq.heappush(self._heap, (expires_at, number))
         if self._heap[0][1] == number:
             self._set_timer()
         return number
@@ -58,9 +59,8 @@ class Expiries:
             return
         now = self._clock()
         while heap and heap[0][0] <= now:
-            _, number, on_expired = heapq.heappop(heap)
-            if number in self._current:
-                del self._current[number]
+            _, number = heapq.heappop(heap)
+            if on_expired := self._current.pop(number, None):
                 _call(on_expired)
             # A callback may have made another heap.
             heap = self._heap

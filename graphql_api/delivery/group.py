@@ -112,8 +112,10 @@ class Group:
         """
         before = self.audience.position
         try:
-            found = await self._render(self.watch.live(self._log, changes, head), self.audience.resets)
-            if found:
+            items = self.watch.live(self._log, changes, head)
+            # With nobody live, what they come to would be rendered for nobody.
+            if items and self.audience.live():
+                found = await self._render(items, self.audience.resets)
                 await self._fan_out(found, before)
                 self.sent = _told_by(found)
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
@@ -203,7 +205,8 @@ class Group:
             return kept  # type: ignore[no-any-return] # what was put there
         async with self._rendering:
             payload, keep = await self._renderer.render(item)
-        result = Rendered(payload, item.place, item.cursor)
+        # A copy: orjson's bytes hold on to the 4 KiB that they were written in, and results are kept by the thousand.
+        result = Rendered(bytes(memoryview(payload)), item.place, item.cursor)
         if keep and key is not None and self._is_current(resets):
             self._rendered.put(self, key, result, len(payload))
         return result

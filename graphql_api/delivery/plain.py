@@ -12,10 +12,11 @@ from graphql_api.access.principal import Principal
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
 from graphql_api.delivery.operations import errors_of
 from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.request import Malformed, read_json
-from graphql_api.delivery.session import CloseSocket, Handshake, Receive, Scope, Session, serve_socket
+from graphql_api.delivery.session import CloseSocket, Session, serve_socket
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import DeviceFilter, Head
 from graphql_api.devices.watches import Event, EventKind, EventWatch, Item, Watch

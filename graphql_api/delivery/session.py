@@ -2,27 +2,27 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
 from graphql_api.access.tokens import UnknownKey
+from graphql_api.delivery.admission import Full, Seat
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.entitlement import Entitlement
 from graphql_api.delivery.extension import wire_of
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
+from graphql_api.delivery.origins import refusal_of
 from graphql_api.delivery.outlet import FrameOutlet, Send, SocketOutlet, TextOutlet
 from graphql_api.errors import Unavailable
+from graphql_api.refusals import Limit
 from graphql_api.schema import internal_error
 
-__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Handshake", "Receive", "Scope", "Session", "header", "serve_socket"]
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Scope = MutableMapping[str, Any]
+__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Session", "serve_socket"]
 
 END_TIMEOUT = 2.0
 """Seconds that a close frame, or the end of a body, may take to be taken by the network."""
@@ -48,28 +48,6 @@ class Gone(Exception):
     """The client has gone, politely or not."""
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that (lower-case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """What is of interest in a WebSocket's handshake."""
-
-    subprotocols: tuple[str, ...]
-    authorization: str | None
-    query: bytes
-
-    @classmethod
-    def of(cls, scope: Scope) -> Self:
-        """That of the scope."""
-        return cls(tuple(scope["subprotocols"]), header(scope, b"authorization"), scope["query_string"])
-
-
 class Session(ABC):
     """A conversation over one WebSocket, from the accepted handshake to the close frame.
 
@@ -78,7 +56,17 @@ class Session(ABC):
     been revoked.
     """
 
-    __slots__ = ("_admission", "_beat", "_closed", "_entitlement", "_init_timer", "delivery", "outlet", "principal")
+    __slots__ = (
+        "_admission",
+        "_beat",
+        "_closed",
+        "_entitlement",
+        "_init_timer",
+        "_seat",
+        "delivery",
+        "outlet",
+        "principal",
+    )
 
     served: Served
 
@@ -91,6 +79,7 @@ class Session(ABC):
         self._admission: asyncio.Task[None] | None = None
         self._init_timer: asyncio.TimerHandle | None = None
         self._beat = 0
+        self._seat: Seat | None = None
 
     @abstractmethod
     def begin(self, handshake: Handshake) -> None:
@@ -131,7 +120,7 @@ class Session(ABC):
         self._init_timer = asyncio.get_running_loop().call_later(
             self.delivery.connection_init_timeout, self._init_is_late
         )
-        self._guarded(self.begin, handshake)
+        self._guarded(self._enter, handshake)
 
     def admit(self, token: str | None, then: Callable[[Principal], None]) -> None:
         """Let the bearer of this token in until it expires or is revoked, and go on with ``then``.
@@ -139,7 +128,7 @@ class Session(ABC):
         As a rule all has happened when this returns; a key that is not known yet is waited for.
 
         Raises:
-            CloseSocket: the token is refused, or ``then`` wants the socket closed.
+            CloseSocket: the token is refused, its subject has too many connections, or ``then`` wants it closed.
         """
         self._forget_init_timer()
         try:
@@ -149,8 +138,7 @@ class Session(ABC):
             return
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
-        self.entitle(principal)
-        then(principal)
+        self._let_in(principal, then)
 
     def entitle(self, principal: Principal) -> None:
         """From now on this caller is served, until the token expires or is revoked; any other one is forgotten."""
@@ -213,11 +201,26 @@ class Session(ABC):
             self._admission.cancel()
         if self._entitlement:
             self._entitlement.cancel()
+        if self._seat:
+            self._seat.leave()
         delivery.census.leave(self.served)
+
+    def on_oversized(self) -> None:
+        """Count it."""
+        self.delivery.refusals.count(Limit.MESSAGE_SIZE)
 
     def on_restart(self) -> None:
         """Say so."""
         self.close(CloseSocket(CloseCode.SERVICE_RESTART, _RESTART))
+
+    def _enter(self, handshake: Handshake) -> None:
+        delivery, origin = self.delivery, handshake.origin
+        if origin is not None and not delivery.origins.allow(origin, handshake.own_origin):
+            delivery.refusals.count(Limit.ORIGIN)
+            raise CloseSocket(CloseCode.FORBIDDEN, refusal_of(origin))
+        with _closing_when_full():
+            self._seat = delivery.admission.enter(handshake.address)
+        self.begin(handshake)
 
     def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -225,8 +228,9 @@ class Session(ABC):
         except CloseSocket as closing:
             self.close(closing)
         except Exception as error:  # noqa: BLE001 - whatever it is, one client alone is to suffer
-            internal_error(error)
-            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, "an internal error; connect again and resume"))
+            error_id = internal_error(error)["extensions"]["errorId"]
+            sentence = f"an internal error, in the log under {error_id}: connect again and resume"
+            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, sentence))
 
     def _forget_init_timer(self) -> None:
         if self._init_timer:
@@ -236,6 +240,13 @@ class Session(ABC):
     def _init_is_late(self) -> None:
         self.close(CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT))
 
+    def _let_in(self, principal: Principal, then: Callable[[Principal], None]) -> None:
+        if self._seat:
+            with _closing_when_full():
+                self._seat.belongs_to(principal.subject)
+        self.entitle(principal)
+        then(principal)
+
     async def _admit_later(self, token: str | None, then: Callable[[Principal], None]) -> None:
         try:
             principal = await self.delivery.verifier.verify_with_new_keys(token)
@@ -244,8 +255,7 @@ class Session(ABC):
         except Unavailable as error:
             self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, str(error)))
         else:
-            self.entitle(principal)
-            self._guarded(then, principal)
+            self._guarded(self._let_in, principal, then)
 
     def _end(self, refusal: TokenRefused) -> None:
         self.close(CloseSocket.refused(refusal))
@@ -254,6 +264,14 @@ class Session(ABC):
         self.close(
             CloseSocket(CloseCode.TRY_AGAIN_LATER, "this client has not taken a byte for too long; resume later")
         )
+
+
+@contextmanager
+def _closing_when_full() -> Iterator[None]:
+    try:
+        yield
+    except Full as full:
+        raise CloseSocket(CloseCode.TRY_AGAIN_LATER, str(full)) from full
 
 
 SessionFactory = Callable[[Delivery, SocketOutlet], Session]

@@ -15,10 +15,11 @@ from graphql_api.delivery.census import Served
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.entitlement import Entitlement
 from graphql_api.delivery.frames import MULTIPART, SERVER_SENT_EVENTS, Lane
+from graphql_api.delivery.handshake import Receive
 from graphql_api.delivery.negotiation import MediaType
 from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
 from graphql_api.delivery.outlet import AsgiOutlet, Send
-from graphql_api.delivery.session import END_TIMEOUT, Gone, Receive
+from graphql_api.delivery.session import END_TIMEOUT, Gone
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import Head
 from graphql_api.schema import FormattedError, Operation, RequestContext, encode_errors

@@ -13,16 +13,19 @@ from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.frames import escaped
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
 from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
 from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
 from graphql_api.delivery.request import GraphQLRequest
 from graphql_api.delivery.resume import kept, resume_point, resume_points
-from graphql_api.delivery.session import CloseSocket, Handshake, Receive, Scope, Session, serve_socket
+from graphql_api.delivery.session import CloseSocket, Session, serve_socket
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import Head
 from graphql_api.errors import Forbidden, Unavailable
 from graphql_api.moment import format_moment
+from graphql_api.rates import Bucket
+from graphql_api.refusals import Limit
 from graphql_api.schema import Operation, RequestContext
 
 __all__ = ["GraphQLSocket", "serve_graphql_socket"]
@@ -79,7 +82,7 @@ class _Subscription(Member):
 class GraphQLSocket(Session):
     """One client that speaks graphql-transport-ws."""
 
-    __slots__ = ("_header_token", "_protocol", "_resume_from", "_running")
+    __slots__ = ("_bucket", "_header_token", "_protocol", "_resume_from", "_running")
 
     served = Served.GRAPHQL_SOCKET
 
@@ -91,6 +94,7 @@ class GraphQLSocket(Session):
         # subscribes later on the same socket starts afresh.
         self._resume_from: dict[str, str] = {}
         self._header_token: str | None = None
+        self._bucket = Bucket()
 
     def begin(self, handshake: Handshake) -> None:
         """See that the protocol is ours; its messages begin with the client's."""
@@ -191,8 +195,10 @@ class GraphQLSocket(Session):
         # Taken by the first subscribe with that id, whatever becomes of it.
         of_socket = self._resume_from.pop(message.id, None)
         try:
+            self.delivery.pace.begin_on_socket(self._bucket)
             operation = self.delivery.executor.prepare(request.query, request.operation_name)
             if operation.type is OperationType.SUBSCRIPTION:
+                self._check_room()
                 resume_from = kept(of_socket, resume_point(request.extensions.get("resumeFrom")))
                 self._subscribe(message, operation, request, principal, resume_from)
             else:
@@ -200,6 +206,16 @@ class GraphQLSocket(Session):
                 self._running[message] = self.delivery.start(work)
         except Exception as error:  # noqa: BLE001 - one operation's defect must not end the others of the socket
             self.end(message, error)
+
+    def _check_room(self) -> None:
+        most = self.delivery.limits.max_subscriptions_per_connection
+        if len(self._running) < most:
+            return
+        if sum(isinstance(running, _Subscription) for running in self._running.values()) >= most:
+            sentence = (
+                f"Expected at most {most} subscriptions on one connection. Complete one, or open another connection."
+            )
+            raise self.delivery.refusals.exceeded(Limit.SUBSCRIPTIONS, sentence)
 
     def _subscribe(
         self,

@@ -16,6 +16,7 @@ from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
 from graphql_api.errors import BadUserInput, Unauthenticated
 from graphql_api.schema.documents import Operation
+from graphql_api.schema.guard import Guard
 
 __all__ = ["RequestContext", "SubscriptionContext"]
 
@@ -39,6 +40,8 @@ class RequestContext:
     """What is executed; the executor puts it here, for Strawberry's extension to find."""
     renew: Callable[[str], Awaitable[Principal]] | None = None
     """Goes on with another token on the connection that the call came by; None: it has no token of its own."""
+    guard: Guard = field(init=False)
+    """How much the operation may ask for; the executor puts it here."""
     _summaries: DataLoader[str, Summary] | None = field(default=None, init=False)
 
     @property
@@ -90,7 +93,8 @@ class SubscriptionContext:
     service: DeviceService
     caller_visibility: Visibility | None
     operation: Operation
-    """As in :class:`RequestContext`."""
+    guard: Guard
+    """Both as in :class:`RequestContext`."""
     items: Callable[[Watch[Any]], AsyncGenerator[Any, None]]
     """Told what the resolver has chosen to watch; iterates over what there is to be told of it."""
 

@@ -67,6 +67,7 @@ class Mutation:
     ) -> list[Device]:
         """The devices as they now stand."""
         context = info.context
+        context.guard.admit_publish(context.principal.subject)
         devices = await context.service.retire(context.visibility, school_id, device_ids)
         return [Device.of(device) for device in devices]
 
@@ -76,6 +77,7 @@ class Mutation:
     ) -> list[Device]:
         """The devices as they now stand."""
         context = info.context
+        context.guard.admit_publish(context.principal.subject)
         devices = await context.service.restore(context.visibility, school_id, device_ids)
         return [Device.of(device) for device in devices]
 
@@ -102,6 +104,7 @@ class Mutation:
 async def _publish(
     context: RequestContext, school_id: str | None, inputs: list[DeviceStatusInput], on_invalid: OnInvalid
 ) -> PublishResult:
+    context.guard.admit_publish(context.principal.subject)
     school, recorded = await context.service.publish(
         context.visibility,
         school_id,

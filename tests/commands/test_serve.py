@@ -164,11 +164,16 @@ def test_no_token_is_logged(service):
         assert json.loads(ws.recv(timeout=30))["type"] == "connected"
     with connect(f"ws://{address}/ws/device-status?token={secret}") as ws:
         assert json.loads(ws.recv(timeout=30))["type"] == "connected"
+    with connect(f"ws://{address}/graphql?token={secret}", subprotocols=["graphql-transport-ws"]) as ws:
+        ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {secret}"}}))
+        assert json.loads(ws.recv(timeout=30))["type"] == "connection_ack"
     # Handshakes are not logged, but what is not one is.
     httpx.get(f"http://{address}/ws/device-status?%74oken={secret}")
+    httpx.get(f"http://{address}/graphql?query=%7Bviewer%7Bid%7D%7D&token={secret}")
     httpx.get(f"http://{address}/health/live?token={secret}")
     log = service.process.stderr
     log.until(r"GET /ws/device-status\?\.\.\. HTTP")
+    log.until(r"GET /graphql\?\.\.\. HTTP")
     log.until(r"GET /health/live\?\.\.\. HTTP")
     assert not re.search(r"token=|school_id|eyJ", "\n".join(log.seen))
 

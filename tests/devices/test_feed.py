@@ -313,6 +313,50 @@ async def test_a_broadcaster_that_is_silent_is_suspected(store):
         assert news.suspected == 1
 
 
+async def test_without_a_broadcaster_a_process_hears_itself(store):
+    """While the broadcaster is out of reach, what this process records comes at once, and waits for no comparison."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), feeds.join("s") as feed:
+        news.connected = False
+        for version in (1, 2):
+            recorded = await flipper.record()
+            feeds.note("s", Head(recorded.last, recorded.changes[-1].timestamp, recorded.last_report_at))
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert news.suspected == 0
+
+
+async def test_a_broadcaster_that_loses_what_this_process_says_is_suspected(store):
+    """What this process itself recorded is to be heard of, too: when it is not, twice, the broadcaster is suspected."""
+    flipper = Flipper(store)
+    async with opened(store, compare_interval=0.01) as (news, feeds), feeds.join("s") as feed:
+        version = 0
+        # A comparison that was under way may have a round read which it did not see: then it takes one more.
+        while not news.suspected:
+            version += 1
+            recorded = await flipper.record()
+            feeds.note("s", Head(recorded.last, recorded.changes[-1].timestamp, recorded.last_report_at))
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert version > 1
+
+
+async def test_a_comparison_that_fails_is_the_end_of_nothing(store, monkeypatch, caplog):
+    """When something goes wrong with one feed's comparison, it is logged, and the heads are compared again."""
+    flipper = Flipper(store)
+    compare = Feed.compare
+    failures = iter([True])
+
+    def failing(self, *given):
+        if next(failures, False):
+            raise RuntimeError("a comparison")
+        compare(self, *given)
+
+    async with opened(store, compare_interval=0.01) as (_news, feeds), feeds.join("s") as feed:
+        monkeypatch.setattr(Feed, "compare", failing)
+        await flipper.record()
+        await feed.until(lambda feed: feed.head.version == 1)
+    assert "a comparison" in caplog.text
+
+
 async def test_an_announcement_clears_the_broadcaster(store):
     """What was found to be missing before an announcement was heard does not count."""
     feed = Feed("s", store=store, news=ScriptedNews(), recent=RecentChanges(10**6))

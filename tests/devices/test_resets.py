@@ -268,7 +268,7 @@ async def test_an_answer_from_before_a_reset_is_not_compared():
         await store.heads(["s"])
         feed.compare(feed.known, store.epoch, store.head)
         feed.compare(known, "epoch 0", head)
-        assert (feed.resets, feed.epoch, feed.head.version) == (1, "epoch 1", 1)
+        assert (feed.resets, feed.epoch, feed.head, feed.newest) == (1, "epoch 1", store.head, store.head)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -263,7 +263,8 @@ async def test_nobody_is_sent_what_is_not_theirs_and_all_are_sent_what_is(settin
         crowd.check()
         assert sum(map(len, crowd.published.values())) == CHANGES
         fates = {each.fate for each in crowd.subscribers}
-        assert fates == {"served", "forbidden", "token-revoked"}
+        # The machine's own time went on: some may have expired since the last came back.
+        assert fates - {"token-expired"} == {"served", "forbidden", "token-revoked"}
         assert came_back > SCHOOLS
         for each in crowd.subscribers:
             await each.close()

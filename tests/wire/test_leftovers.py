@@ -47,7 +47,7 @@ def tasks_of_server() -> set[str]:
 
 
 async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
-    """After 200 subscribed clients are cut off without a close frame, every count is back at zero."""
+    """After 200 subscribed clients are cut off without a close frame, every count is back at zero (G-21)."""
     token = server.token()
     async with contextlib.AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(Socket.open(server, token)) for _ in range(200)]
@@ -62,7 +62,7 @@ async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
 
 
 async def test_two_hundred_clients_cut_off_at_any_point_leave_nothing_behind(server):
-    """Cutting clients off between any two steps of connecting and subscribing leaves nothing behind."""
+    """Cutting clients off between any two steps of connecting and subscribing leaves nothing behind (G-21)."""
     token = server.token()
 
     async def come_and_go(steps: int) -> None:
@@ -107,7 +107,7 @@ async def test_the_last_one_out_leaves_the_channel_and_the_next_one_in_hears(ser
 
 
 async def test_a_mutation_is_told_though_its_client_is_gone(server):
-    """A round whose publisher was cut off is recorded and reaches the subscribers, or neither."""
+    """A round whose publisher was cut off is recorded and reaches the subscribers, or neither (G-19)."""
     token = server.token()
     async with Socket.open(server, token) as watcher:
         operation_id = await watcher.subscribe(EVENTS)

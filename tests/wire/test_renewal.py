@@ -34,7 +34,7 @@ async def refusal(socket, token):
 
 
 async def test_running_subscriptions_go_on_and_expiry_moves(server):
-    """After a renewal the old expiry passes by, changes still come, and the new expiry closes the socket exactly."""
+    """After a renewal the old expiry passes by, changes still come, and the new expiry closes exactly (G-14)."""
     async with Socket.open(server, server.token(ttl=60)) as socket:
         events = await socket.subscribe(EVENTS)
         viewer = (await renew(socket, server.token(ttl=120)))["data"]["renewAuthorization"]
@@ -67,7 +67,7 @@ async def test_the_timer_is_set_anew(server):
 
 
 async def test_a_school_that_is_gone_ends_its_subscriptions(server):
-    """Subscriptions of a school that the new token lacks end with FORBIDDEN, others go on, new ones are refused."""
+    """Subscriptions of a school that the new token lacks are FORBIDDEN, others go on, new ones are refused (G-14)."""
     async with Socket.open(server, server.token("1", "2")) as socket:
         kept = await socket.subscribe(EVENTS, schoolId="1")
         lost = await socket.subscribe(EVENTS, schoolId="2")

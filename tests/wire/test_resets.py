@@ -245,7 +245,7 @@ async def swapped_under_subscribers(server, token, swap):
 
 
 async def test_a_restored_backup_reaches_connected_subscribers(server, database, caplog):
-    """Over an older backup each is told in band, ends equal to the store, and gets no event twice."""
+    """Over an older backup each is told in band, ends equal to the store, and gets no event twice (G-9)."""
     token = server.token()
     for device_id in ("a", "b", "old"):
         await flip(server, token, device_id)
@@ -271,7 +271,7 @@ async def test_an_empty_database_reaches_connected_subscribers(server, database,
 
 
 async def test_quiet_subscribers_are_told_of_a_restored_backup(server, database):
-    """Without any round being published, the comparison of heads notices, and subscribers are told."""
+    """Without any round being published, the comparison of heads notices, and subscribers are told (G-9)."""
     token = server.token()
     for device_id in ("a", "b"):
         kept = await flip(server, token, device_id)
@@ -286,7 +286,7 @@ async def test_quiet_subscribers_are_told_of_a_restored_backup(server, database)
 
 
 async def test_cursors_from_after_the_backup_are_not_recovered(server, database):
-    """Who comes back with a cursor of what was lost is not recovered; one from before the backup is."""
+    """Who comes back with a cursor of what was lost is not recovered; one from before the backup is (G-9)."""
     token = server.token()
     first = await flip(server, token, "a")
     kept = await flip(server, token, "b")

@@ -103,7 +103,7 @@ async def test_a_refused_token_is_401_before_any_stream(server):
 
 @pytest.mark.parametrize(("accept", "separator"), [SSE, MULTIPART])
 async def test_expiry_ends_the_body_without_completing_it(server, accept, separator):
-    """When the token expires the body ends without its closing mark, so that clients come back."""
+    """When the token expires the body ends without its closing mark, so that clients come back (G-16)."""
     async with Stream.open(server, EVENTS, server.token(ttl=1), accept, separator) as stream:
         blocks = []
         while (block := await stream.block()) is not None:
@@ -181,7 +181,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(server, accept, separato
 
 
 async def test_a_stopping_server_ends_its_streams(settings, secret):
-    """A server that stops ends open streams at once, without completing them."""
+    """A server that stops ends open streams at once, without completing them (G-16)."""
     async with serve(settings, secret) as server, asyncio.TaskGroup() as tasks:
         opened = asyncio.Event()
 
