@@ -8,7 +8,7 @@ does. Between finding that and making it live nothing else can happen: none of t
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -113,7 +113,8 @@ class Audience:
         # By lane, so that what a lane has in common is looked up once.
         self._live: dict[Lane, dict[Subscriber, None]] = {}
         self._others: dict[Subscriber, None] = {}
-        self._due: deque[Subscriber] = deque()
+        # In the order in which their turns come; who leaves is let go at once, however long the others wait.
+        self._due: OrderedDict[Subscriber, None] = OrderedDict()
         self.resets = 0
         """How often all were told to begin anew: what was being prepared for anybody holds no longer."""
 
@@ -160,6 +161,7 @@ class Audience:
     def leave(self, subscriber: Subscriber) -> None:
         """Let a subscriber go. May be repeated."""
         self._others.pop(subscriber, None)
+        self._due.pop(subscriber, None)
         self._unlive(subscriber)
         subscriber.state = State.GONE
         subscriber.rest = None
@@ -215,7 +217,7 @@ class Audience:
     def next_due(self) -> Subscriber | None:
         """The one whose turn it is to take a step: :meth:`served` ends it."""
         while self._due:
-            subscriber = self._due.popleft()
+            subscriber, _ = self._due.popitem(last=False)
             if subscriber.state is not State.DUE:
                 continue
             if subscriber.way.writable:
@@ -250,7 +252,7 @@ class Audience:
             subscriber.on_level(standing)
         elif subscriber.way.writable:
             subscriber.state = State.DUE
-            self._due.append(subscriber)
+            self._due[subscriber] = None
         else:
             subscriber.state = State.STALLED
 

@@ -1,5 +1,7 @@
 """Who of a group is told what: subscribers against a model that knows every change. No I/O, no loop."""
 
+import gc
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -475,3 +477,19 @@ def test_one_who_leaves_as_another_becomes_live_is_gone():
     audience.end_move()
     assert (first.state, second.state) == (State.LIVE, State.GONE)
     assert list(audience) == [first]
+
+
+def test_one_who_leaves_before_its_turn_is_let_go():
+    """While nobody has a turn, as the store is away, those who come and go leave nothing behind."""
+    audience = Audience(Position(Head(1, Moment(1))))
+    staying, *leaving = (Neighbour() for _ in range(3))
+    for subscriber in (staying, *leaving):
+        audience.join(subscriber, Fresh.ASKED)
+    left = [weakref.ref(subscriber) for subscriber in leaving]
+    while leaving:
+        audience.leave(leaving.pop())
+    del subscriber
+    gc.collect()
+    assert [each() for each in left] == [None, None]
+    assert audience.next_due() is staying
+    assert not audience.has_due
