@@ -13,8 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_connection_is_cut_twenty_times(installation, school):
-    """A client whose connection is cut 20 times, wherever it stands, has every change once and the state in the end
-    (G-6)."""
+    """G-6: A client that is cut off 20 times, wherever it stands, has every change once and the state in the end."""
     first, second = installation.instances
     token = installation.token(school)
     publisher = Publisher([first, second], school, token)

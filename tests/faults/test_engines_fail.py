@@ -63,8 +63,7 @@ async def test_redis_is_killed_and_restarted(installation, shared_redis, school)
 
 
 async def test_redis_is_gone_for_good(installation, shared_redis, school):
-    """Without Redis events come by the comparison with the store, within its interval, and readiness says why
-    (G-22)."""
+    """G-22: Without Redis events come by the comparison with the store, within its interval, and readiness says why."""
     publisher = Publisher(installation.instances, school, installation.token(school))
     async with audience(installation.instances, school) as clients:
         async with publisher.publishing():
@@ -91,8 +90,7 @@ async def _is_degraded(instance):
 
 
 async def test_postgresql_is_restarted(installation, postgresql, school):
-    """While PostgreSQL is away publishing is UNAVAILABLE and subscribers stay; then nothing is missing or half done
-    (G-23)."""
+    """G-23: While PostgreSQL is away publishing is UNAVAILABLE and subscribers stay; then nothing is missing."""
     publisher = Publisher(installation.instances, school, installation.token(school))
     async with audience(installation.instances, school) as clients:
         async with publisher.publishing():
