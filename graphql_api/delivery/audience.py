@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from graphql_api.delivery.frames import Batch, Lane
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.model import Head
 from graphql_api.devices.watches import Fresh, Standing
 
@@ -107,8 +108,9 @@ class Position:
 class Audience:
     """All subscribers of a group."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: Position, unfinished: Unfinished) -> None:
         self._shared = position
+        self._unfinished = unfinished
         self._held: Head | None = None
         # By lane, so that what a lane has in common is looked up once.
         self._live: dict[Lane, dict[Subscriber, None]] = {}
@@ -163,6 +165,7 @@ class Audience:
         self._others.pop(subscriber, None)
         self._due.pop(subscriber, None)
         self._unlive(subscriber)
+        self._unfinished.release(subscriber)
         subscriber.state = State.GONE
         subscriber.rest = None
         subscriber.audience = None
@@ -223,7 +226,7 @@ class Audience:
             if subscriber.way.writable:
                 subscriber.state = State.SERVED
                 return subscriber
-            subscriber.state = State.STALLED
+            self._stall(subscriber)
         return None
 
     def served(
@@ -241,6 +244,7 @@ class Audience:
 
     def _settle(self, subscriber: Subscriber) -> None:
         """Find out what a subscriber who isn't live waits for."""
+        self._unfinished.release(subscriber)
         standing = subscriber.standing
         here = self.position.version
         if isinstance(standing, Head) and subscriber.rest is None and standing.version >= here:
@@ -254,7 +258,17 @@ class Audience:
             subscriber.state = State.DUE
             self._due[subscriber] = None
         else:
-            subscriber.state = State.STALLED
+            self._stall(subscriber)
+
+    def _stall(self, subscriber: Subscriber) -> None:
+        subscriber.state = State.STALLED
+        if subscriber.rest is None:
+            return
+        batches, _ = subscriber.rest
+        # Its last part stands for the whole, however much of it each one has got already.
+        if not self._unfinished.hold(subscriber, batches[-1], sum(batch.size for batch in batches)):
+            # It begins anew when the client takes something again.
+            subscriber.rest = None
 
     def _enliven(self, subscriber: Subscriber) -> None:
         del self._others[subscriber]

@@ -11,6 +11,7 @@ from graphql_api.delivery.breath import Breath
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.frames import Batch, Rendered, batches
 from graphql_api.delivery.rendered import RenderedResults
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, Head
 from graphql_api.devices.school_log import SchoolLog
@@ -60,12 +61,13 @@ class Group:
         position: Position,
         *,
         rendered: RenderedResults,
+        unfinished: Unfinished,
         expiries: Expiries,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.watch = renderer.watch
         self.watch.skip(position.head)
-        self.audience = Audience(position)
+        self.audience = Audience(position, unfinished)
         self.sent = -1
         """The version of the newest cursor that all who were live then were sent."""
         self._log = log

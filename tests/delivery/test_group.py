@@ -9,6 +9,7 @@ from graphql_api.delivery.audience import Position, State
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.group import Group
 from graphql_api.delivery.rendered import RenderedResults
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, DeviceFilter, Head, Status, Summary
 from graphql_api.devices.watches import Fresh, Item, Step, SummaryWatch, Watch
@@ -81,7 +82,15 @@ class Words:
 async def opened(renderer, log, position):
     expiries = Expiries(now)
     async with asyncio.TaskGroup() as tasks:
-        group = Group(renderer, log, position, rendered=RenderedResults(10**6), expiries=expiries, tasks=tasks)
+        group = Group(
+            renderer,
+            log,
+            position,
+            rendered=RenderedResults(10**6),
+            unfinished=Unfinished(10**6),
+            expiries=expiries,
+            tasks=tasks,
+        )
         yield group
         await group.close()
     expiries.close()

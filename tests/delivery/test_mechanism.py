@@ -81,7 +81,7 @@ class Service:
         self.devices = DeviceService(
             store=self.store, news=self.news, feeds=self.feeds, revoking=None, max_replay=MAX_REPLAY
         )
-        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000))
+        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000, unfinished_limit=300))
 
     def close(self):
         with self._runner:
