@@ -88,6 +88,19 @@ async def test_queues_do_not_wait_for_each_other():
         assert committed.together == [1, 1]
 
 
+async def test_a_busy_queue_does_not_keep_its_thread():
+    """Between two transactions of a queue that does not run empty, another one that waits has its turn."""
+    async with opened() as (commits, committed):
+        async with held_up(commits, committed, "busy") as tasks:
+            for _ in range(70):
+                tasks.create_task(commits.run("busy", lambda _: None))
+            other = tasks.create_task(commits.run("other", lambda _: "through"))
+            await until(lambda: commits.statistics().waiting == 71)
+        assert other.result() == "through"
+        # 64 at most go together; the one of the other queue did not wait for all of them.
+        assert committed.together == [1, 1, 64, 6]
+
+
 async def test_one_failure_is_its_own():
     """What one write raises reaches its caller, and those beside it succeed."""
     async with opened() as (commits, committed):
