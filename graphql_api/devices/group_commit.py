@@ -68,7 +68,7 @@ class GroupCommit:
             await self._workers.run(lambda: self._work_off(queue))
         except BaseException as error:
             # Cancelled, or the workers are closed: unless it is being carried out, it never will be.
-            if write.outcome.cancel() or not isinstance(error, Unavailable):
+            if self._withdraw(queue, write) or not isinstance(error, Unavailable):
                 raise
         return await asyncio.wrap_future(write.outcome)
 
@@ -77,6 +77,18 @@ class GroupCommit:
         with self._lock:
             refused = self._refused + self._workers.statistics().refused
             return replace(self._workers.statistics(), waiting=self._waiting, running=self._running, refused=refused)
+
+    def _withdraw(self, queue: Hashable, write: Write[Any]) -> bool:
+        """Take a write back, unless it is being carried out."""
+        with self._lock:
+            found = self._queues.get(queue)
+            if found is None or write not in found:
+                return False
+            found.remove(write)
+            self._waiting -= 1
+            if not found and queue not in self._busy:
+                del self._queues[queue]
+            return True
 
     def _work_off(self, queue: Hashable) -> None:
         with self._lock:
@@ -89,11 +101,9 @@ class GroupCommit:
     def _carry_out(self, queue: Hashable) -> None:
         """One transaction; what has come meanwhile has its turn after the other queues that wait for a thread."""
         writes = self._take(queue)
-        # One that was cancelled while it waited is not carried out.
-        wanted = [write for write in writes if write.outcome.set_running_or_notify_cancel()]
         try:
-            if wanted:
-                self._commit(wanted)
+            if writes:
+                self._commit(writes)
         finally:
             if self._is_left(queue, len(writes)):
                 self._workers.hand_on(partial(self._carry_out, queue))

@@ -123,6 +123,7 @@ async def test_one_that_is_cancelled_while_it_waits_is_not_carried_out():
             await until(lambda: commits.statistics().waiting == 2)
             unwanted.cancel()
             await asyncio.wait([unwanted])
+            assert commits.statistics().waiting == 1
         assert made == ["wanted"]
 
 
