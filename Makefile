@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format lock clean
+.PHONY: help setup run test fuzz bench lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ run: setup ## serve a demonstration school on http://127.0.0.1:8000
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: setup ## run the benchmarks, which takes a quarter of an hour and two idle cores
+	$(BIN)/python -m benchmarks --output benchmarks/results/results.json
+
+fuzz: setup ## hold mutated conversations with the service until one breaks something
+	while FUZZ_CONVERSATIONS=20000 $(BIN)/python -m pytest tests/fuzz --quiet $(PYTEST_ARGS); do :; done; exit 1
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

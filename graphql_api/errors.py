@@ -7,6 +7,7 @@
     ├── Forbidden           FORBIDDEN         the token does not allow this
     ├── BadUserInput        BAD_USER_INPUT    the arguments are wrong; ``problems`` may list each
     ├── LimitExceeded       LIMIT_EXCEEDED    too much of something at once
+    ├── RateLimited         RATE_LIMITED      too often; ``retry_after`` says when to repeat it
     └── Unavailable         UNAVAILABLE       the store can't be reached; the call may be repeated
 
 The texts are written for the caller: what was expected, what came, what to do. Whatever is not
@@ -20,6 +21,7 @@ __all__ = [
     "BadUserInput",
     "Forbidden",
     "LimitExceeded",
+    "RateLimited",
     "ServiceError",
     "Unauthenticated",
     "Unavailable",
@@ -69,6 +71,21 @@ class LimitExceeded(ServiceError):
     """More of something than the service allows at once."""
 
     code = "LIMIT_EXCEEDED"
+
+
+class RateLimited(ServiceError):
+    """The same caller has asked for so much lately; in ``retry_after`` seconds it may be repeated."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """The code, and when to come back."""
+        return {"code": self.code, "retryAfter": self.retry_after}
 
 
 class Unavailable(ServiceError):

@@ -3,6 +3,7 @@
 No sentence ever holds a secret, nor a URL or path that could be one.
 """
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -25,7 +26,13 @@ __all__ = [
     "days",
     "from_file",
     "is_text",
+    "key_set_url",
+    "networks",
+    "on_or_off",
+    "origins",
+    "per_second",
     "public_keys",
+    "public_url",
     "seconds",
     "secrets",
     "shown",
@@ -45,8 +52,10 @@ MINIMUM_SECRET_BYTES = 32
 
 _DAY = 86_400
 _CENTURY = 36_500
+_MILLION = 1_000_000
 _TEBIBYTE = 2**40
 _PEM = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL)
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}(?=://)")
 
 Parsed = TypeVar("Parsed")
@@ -88,6 +97,11 @@ def days(value: Any) -> float:
     return _number(value, "days", _CENTURY)
 
 
+def per_second(value: Any) -> float:
+    """How often in a second, above 0 and at most a million; fractions are fine."""
+    return _number(value, "times a second", _MILLION)
+
+
 def _number(value: Any, unit: str, most: int) -> float:
     try:
         number = float(value)
@@ -120,11 +134,58 @@ def create_or_reject(value: Any) -> Any:
     return value
 
 
+def on_or_off(value: Any) -> bool:
+    """One of the two words; in code, a truth value."""
+    if isinstance(value, bool):
+        return value
+    if value not in ("on", "off"):
+        raise ValueError(f"expected on or off, but got {shown(value)}")
+    return bool(value == "on")
+
+
+def _listed(value: Any) -> list[str]:
+    """The items between commas, without space around them, each once."""
+    items = value.split(",") if isinstance(value, str) else value
+    return list(dict.fromkeys(item.strip() for item in items if item.strip()))
+
+
+def origins(value: Any) -> tuple[str, ...]:
+    """Origins as browsers write them (RFC 6454, section 6.1), with commas; ``null`` and ``*`` too."""
+    found = []
+    for item in _listed(value):
+        origin = item.lower().removesuffix("/")
+        if origin not in ("null", "*") and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"expected origins like https://app.example.org, with commas, but got {shown(item)}")
+        found.append(origin)
+    return tuple(found)
+
+
+def public_url(value: Any) -> str | None:
+    """An origin, or None."""
+    if value is None:
+        return None
+    url = str(value).lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(url):
+        raise ValueError(f"expected a URL like https://status.example.org, without a path, but got {shown(value)}")
+    return url
+
+
+def networks(value: Any) -> tuple[str, ...]:
+    """Addresses and networks in CIDR notation, with commas."""
+    found = _listed(value)
+    for item in found:
+        try:
+            ipaddress.ip_network(item)
+        except ValueError:
+            raise ValueError(
+                f"expected addresses like 10.0.0.7 and networks like 10.0.0.0/8, with commas, but got {shown(item)}"
+            ) from None
+    return tuple(found)
+
+
 def algorithms(value: Any) -> tuple[str, ...]:
     """Names of algorithms with commas: each once, in the order given."""
-    names = value.split(",") if isinstance(value, str) else value
-    # Each once, in the order given.
-    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    found = tuple(_listed(value))
     if not found or not set(found) <= set(ALGORITHMS):
         raise ValueError(f"expected one or several of {', '.join(ALGORITHMS)}, with commas, but got {shown(value)}")
     return found
@@ -215,6 +276,28 @@ def broadcast_url(value: Any) -> str:
         raise ValueError(f"{expected}, but got {_scheme(url)}")
     _check_address(url, expected)
     return url
+
+
+def key_set_url(value: Any) -> str:
+    """The address of a key set: over TLS, or on this machine, since whoever can change it can make tokens."""
+    url = str(value)
+    expected = "expected a URL like https://issuer.example.org/.well-known/jwks.json (http:// for this machine alone)"
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"{expected}, but got {_scheme(url)}")
+    _check_address(url, expected)
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        raise ValueError(f"{expected}, but got one without a host, or with a user or password")
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        raise ValueError(f"{expected}, but got http:// for another machine")
+    return url
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_address(url: str, expected: str) -> None:

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from graphql_api import setting_values as values
+from graphql_api.limits import Limits
 from graphql_api.setting_values import (
     ALGORITHMS,
     MINIMUM_SECRET_BYTES,
@@ -42,9 +43,11 @@ __all__ = [
     "Algorithm",
     "Settings",
     "SettingsError",
+    "in_order",
     "load_settings",
     "settings_table",
     "variable",
+    "written",
 ]
 
 logger = logging.getLogger(__name__)
@@ -76,7 +79,7 @@ Secrets = tuple[SecretStr, ...]
 PublicKeys = tuple[str, ...]
 
 
-class Settings(BaseSettings):
+class Settings(Limits, BaseSettings):
     """What the service is set up with. Shows no secrets, in whatever way it is printed.
 
     Constructed in code it takes what it is given and reads no environment variable, so that a test means
@@ -106,6 +109,20 @@ class Settings(BaseSettings):
         repr=False,
         description="Path of a file with such public keys, instead of `DEVICE_STATUS_JWT_PUBLIC_KEY`.",
     )
+    jwks_url: Annotated[str, BeforeValidator(values.key_set_url)] | None = Field(
+        default=None,
+        description="Address of the JSON Web Key Set that the tokens' issuer publishes, `https://`. Its keys (RS256,"
+        " ES256, EdDSA) are good beside those set here.",
+    )
+    jwks_refresh: Seconds = Field(
+        default=300.0,
+        description="Seconds between two fetches of the key set. A token that names a key that is not known yet causes"
+        " one more, every 15 seconds at most.",
+    )
+    jwks_stale_limit: Seconds = Field(
+        default=86_400.0,
+        description="Seconds that the keys of the set serve on while it can't be fetched; then they are given up.",
+    )
     jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, BeforeValidator(values.algorithms)] = Field(
         default=ALGORITHMS,
         description="Signature algorithms that tokens may have, with commas. Of these, those are accepted that a"
@@ -125,6 +142,12 @@ class Settings(BaseSettings):
     jwt_scope_claim: str = Field(
         default="scope",
         description="The claim with the scopes: separated by spaces, or a list. Absent: `devices:read`.",
+    )
+    jwt_max_lifetime: Annotated[float, BeforeValidator(values.days)] | None = Field(
+        default=None,
+        description="Days from a token's `iat` to its `exp` at most; one that lives longer, or does not say when it was"
+        " issued, is refused. Revocations are then forgotten when the tokens they are about have expired. Not set: any"
+        " token may live as long as it says, and revocations are kept for good.",
     )
     database_url: Annotated[SecretStr, BeforeValidator(values.database_url)] = Field(
         default=SecretStr("sqlite:///device-status.db"),
@@ -182,6 +205,11 @@ class Settings(BaseSettings):
         default=16 * 1024 * 1024,
         description="Bytes of results that a process keeps for subscribers who are about to ask for the same (16 MiB).",
     )
+    unfinished_limit: Annotated[int, values.whole_number("bytes")] = Field(
+        default=64 * 1024 * 1024,
+        description="Bytes of snapshots that a process keeps for clients that have stopped reading in the middle of"
+        " one; beyond, a snapshot begins anew when its client reads on (64 MiB).",
+    )
     history_days: Annotated[float, BeforeValidator(values.days)] = Field(
         default=30.0,
         description="Days that the log of changes is kept: how long ago a client may have left and still be sent"
@@ -231,13 +259,14 @@ class Settings(BaseSettings):
         """See that tokens can be verified at all.
 
         Raises:
-            SettingsError: neither a secret nor a public key is set.
+            SettingsError: neither a secret nor a public key nor a key set is set.
         """
-        if self.secrets or self.public_keys:
+        if self.secrets or self.public_keys or self.jwks_url:
             return
         sentence = (
             f"Set {variable('jwt_secret')} (make one: python -c 'import secrets; print(secrets.token_urlsafe(48))')"
-            f" or {variable('jwt_public_key')}, so that tokens can be verified; `device-status serve --demo` needs none"
+            f", {variable('jwt_public_key')} or {variable('jwks_url')}, so that tokens can be verified;"
+            " `device-status serve --demo` needs none"
         )
         raise SettingsError([sentence])
 
@@ -293,11 +322,15 @@ def _comes_from_kubernetes(name: str, value: str) -> bool:
     return rest.split("_")[-1] == "PORT" and _KUBERNETES_ADDRESS.match(value) is not None
 
 
+def in_order() -> list[str]:
+    """The fields of the settings, the limits last: pydantic has a parent's fields first."""
+    return sorted(Settings.model_fields, key=lambda name: name in Limits.model_fields)
+
+
 def settings_table() -> str:
     """All variables as a Markdown table: name, default, meaning. Documentation holds it, and a test compares."""
-    rows = [
-        (variable(name), _written(field.default), field.description) for name, field in Settings.model_fields.items()
-    ]
+    fields = Settings.model_fields
+    rows = [(variable(name), written(fields[name].default), fields[name].description) for name in in_order()]
     rows += [(name, "", meaning) for name, meaning in COMMAND_VARIABLES.items()]
     lines = [
         f"| `{name}` | {f'`{default}`' if default else 'not set'} | {meaning} |" for name, default, meaning in rows
@@ -305,12 +338,14 @@ def settings_table() -> str:
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *lines]) + "\n"
 
 
-def _written(default: object) -> str:
-    """A default as one would write it into the environment; empty when there is none."""
-    if default is None:
+def written(value: object) -> str:
+    """A value as one would write it into the environment, secrets too; empty when there is none."""
+    if value is None:
         return ""
-    if isinstance(default, SecretStr):
-        return default.get_secret_value()
-    if isinstance(default, tuple):
-        return ",".join(default)
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

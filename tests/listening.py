@@ -166,12 +166,18 @@ def leaving(sharing: Sharing, listener: Listener) -> Iterator[Listener]:
 
 
 @contextlib.asynccontextmanager
-async def listening_to(service, *, max_groups=1_000, rendered_limit=10**6) -> AsyncIterator[Listening]:
+async def listening_to(
+    service, *, max_groups=1_000, rendered_limit=10**6, unfinished_limit=10**6
+) -> AsyncIterator[Listening]:
     """The real sharing over a service."""
     expiries = Expiries(now)
     with contextlib.closing(expiries):
         async with Sharing(
-            service=service, expiries=expiries, max_groups=max_groups, rendered_limit=rendered_limit
+            service=service,
+            expiries=expiries,
+            max_groups=max_groups,
+            rendered_limit=rendered_limit,
+            unfinished_limit=unfinished_limit,
         ) as sharing:
             yield Listening(sharing)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from graphql_api import settings as settings_module
+from graphql_api.refusals import Limit
 from graphql_api.settings import (
     COMMAND_VARIABLES,
     PREFIX,
@@ -125,6 +126,23 @@ def test_a_wrong_secret_is_not_repeated(wrong):
         ("BROADCAST_URL", "kafka://u:pa55word@h", f"{BROKER}, but got one that begins with kafka:"),
         ("BROADCAST_URL", "memory", f"{BROKER}, but got a value without a scheme"),
         ("BROADCAST_URL", "redis://h:pa55word", f"{BROKER}, but got one whose host or port can't be read"),
+        ("PUBLISHES_PER_SECOND", "0", "expected a number of times a second above 0 and at most 1,000,000, but got '0'"),
+        ("INTROSPECTION", "true", "expected on or off, but got 'true'"),
+        (
+            "ALLOWED_ORIGINS",
+            "https://a.example, a.example/x",
+            "expected origins like https://app.example.org, with commas, but got 'a.example/x'",
+        ),
+        (
+            "PUBLIC_URL",
+            "https://a.example/graphql",
+            "expected a URL like https://status.example.org, without a path, but got 'https://a.example/graphql'",
+        ),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.1/8",
+            "expected addresses like 10.0.0.7 and networks like 10.0.0.0/8, with commas, but got '10.0.0.1/8'",
+        ),
         ("JWT_AUDIENCE", "\udcff", "expected text in UTF-8, but got 1 bytes that are none"),
     ],
 )
@@ -156,6 +174,20 @@ def test_algorithms(value):
 def test_several_algorithms():
     """Algorithms are separated by commas, and each counts once."""
     assert load(JWT_ALGORITHMS="ES256, RS256,ES256,").jwt_algorithms == ("ES256", "RS256")
+
+
+def test_who_is_let_in():
+    """Origins, the public URL and proxies are read with commas, each once, as browsers and systems write them."""
+    settings = load(
+        ALLOWED_ORIGINS="https://App.example/, null,http://[::1]:3000,null",
+        PUBLIC_URL="https://Status.example/",
+        TRUSTED_PROXIES="10.0.0.7, fd00::/8",
+        INTROSPECTION="off",
+    )
+    assert settings.allowed_origins == ("https://app.example", "null", "http://[::1]:3000")
+    assert settings.public_url == "https://status.example"
+    assert settings.trusted_proxies == ("10.0.0.7", "fd00::/8")
+    assert not settings.introspection
 
 
 def test_several_faults_are_told_at_once():
@@ -221,6 +253,39 @@ def test_databases(url):
 def test_other_databases(url):
     """Anything else is no database for us, SQLite in memory included."""
     assert "expected a URL like sqlite:///device-status.db" in problems(DATABASE_URL=url)[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://issuer.example.org/jwks", "https://10.0.0.1:8443/x?y=1", "http://localhost:8080/jwks", "http://[::1]/k"],
+)
+def test_key_sets(url):
+    """A key set comes over TLS, or from this machine; with one, no other key is needed."""
+    settings = load(JWKS_URL=url)
+    assert settings.jwks_url == url
+    settings.require_keys()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example.org/jwks",
+        "http://localhost.example.org/jwks",
+        "http://127.0.0.1.example.org/",
+        "http://127.0.0.1@example.org/",
+        "https://",
+        "https://user:secret-word@example.org/",
+        "https://example.org:port/",
+        "file:///etc/keys",
+        "ftp://example.org/",
+        "example.org/secret-word",
+    ],
+)
+def test_other_key_sets(url):
+    """A key set that others could change on its way, or of another kind, is refused, and a password is not shown."""
+    (sentence,) = problems(JWKS_URL=url)
+    assert "expected a URL like https://issuer.example.org/" in sentence
+    assert "secret-word" not in sentence
 
 
 def warnings_of(caplog, **values):
@@ -292,6 +357,23 @@ def test_documented_defaults_are_the_defaults():
     """What the documentation calls a default, once set, changes nothing."""
     settings = {name: value for name, value in documented().items() if name not in COMMAND_VARIABLES}
     assert plain(load_settings(settings)) == plain(Settings())
+
+
+def test_every_limit_is_documented():
+    """The page's table of limits has each of them, with settings that exist."""
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", PAGE, re.MULTILINE)
+    names = {name for name, _ in rows}
+    assert names >= {limit.value for limit in Limit}
+    known = {*map(variable, Settings.model_fields)}
+    assert {found for _, row in rows for found in re.findall(r"DEVICE_STATUS_\w+", row)} <= known
+
+
+def test_security_names_settings_that_exist():
+    """Every variable that SECURITY.md names is one."""
+    page = (Path(__file__).parent.parent / "SECURITY.md").read_text()
+    named = set(re.findall(r"DEVICE_STATUS_\w+", page))
+    assert len(named) > 20
+    assert named <= {*map(variable, Settings.model_fields), *COMMAND_VARIABLES}
 
 
 def test_the_documented_table_is_the_made_one():

@@ -30,6 +30,7 @@ class TokenProblem(StrEnum):
     MISSING = "token-missing"
     INVALID = "token-invalid"
     EXPIRED = "token-expired"
+    REVOKED = "token-revoked"
 
 
 class TokenRefused(Unauthenticated):
@@ -42,6 +43,11 @@ class TokenRefused(Unauthenticated):
         super().__init__(f"{reason}: {sentence}")
         self.reason = reason
         self.sentence = sentence
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """The code, and the reason's word."""
+        return {"code": self.code, "reason": self.reason.value}
 
 
 def _invalid(sentence: str) -> TokenRefused:

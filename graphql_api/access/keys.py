@@ -18,7 +18,7 @@ from jwt.algorithms import HMACAlgorithm
 
 from graphql_api.settings import MINIMUM_SECRET_BYTES, Algorithm, Settings, SettingsError, variable
 
-__all__ = ["MINIMUM_RSA_BITS", "KeyMaterial", "VerificationKey", "load_keys", "public_key", "secret_key"]
+__all__ = ["MINIMUM_RSA_BITS", "KeyMaterial", "VerificationKey", "bound_key", "load_keys", "public_key", "secret_key"]
 
 MINIMUM_RSA_BITS = 2048
 """RFC 7518, section 3.3."""
@@ -35,6 +35,8 @@ class VerificationKey:
 
     algorithm: Algorithm
     material: KeyMaterial = field(repr=False)
+    key_id: str | None = None
+    """What tokens call it (``kid``); None: it may be any token's."""
 
 
 def secret_key(secret: str) -> VerificationKey:
@@ -63,14 +65,23 @@ def public_key(pem: str) -> VerificationKey:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(f"{_EXPECTED}, but got a PEM block that is no public key") from None
+    return bound_key(key)
+
+
+def bound_key(key: object, key_id: str | None = None) -> VerificationKey:
+    """A public key of the cryptography library, with the one algorithm that it is for.
+
+    Raises:
+        ValueError: it is of a type or size that no algorithm here takes: a private key, or a secret, too.
+    """
     if isinstance(key, RSAPublicKey):
         if key.key_size < MINIMUM_RSA_BITS:
             raise ValueError(f"{_EXPECTED}, but got RSA of {key.key_size} bits")
-        return VerificationKey("RS256", key)
+        return VerificationKey("RS256", key, key_id)
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        return VerificationKey("ES256", key)
+        return VerificationKey("ES256", key, key_id)
     if isinstance(key, Ed25519PublicKey):
-        return VerificationKey("EdDSA", key)
+        return VerificationKey("EdDSA", key, key_id)
     raise ValueError(f"{_EXPECTED}, but got another type of key or curve")
 
 
@@ -78,7 +89,7 @@ def load_keys(settings: Settings) -> tuple[VerificationKey, ...]:
     """The keys that the settings name and allow, in their order.
 
     Raises:
-        SettingsError: there is none, one is unusable, or the allowed algorithms leave none to use.
+        SettingsError: there is none and no key set, one is unusable, or the allowed algorithms leave none to use.
     """
     settings.require_keys()
     problems: list[str] = []

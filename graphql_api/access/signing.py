@@ -104,7 +104,7 @@ def sign_configured_token(
 
 
 def _nothing_to_sign_with(settings: Settings) -> str:
-    if settings.public_keys:
+    if settings.public_keys or settings.jwks_url:
         return (
             "Only public keys are configured, which verify tokens but can't sign them: let their issuer make the token,"
             f" or set {variable('jwt_secret')} as well"

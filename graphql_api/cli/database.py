@@ -13,8 +13,8 @@ from graphql_api.settings import Settings, variable
 
 __all__ = ["shown_url", "told_about_database"]
 
-_SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile", "sslkey"})
-"""Parameters of a PostgreSQL URL that may hold a secret, or tell where one is."""
+_SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile", "sslkey", "ssl_password", "ssl_keyfile"})
+"""Parameters of a PostgreSQL or Redis URL that may hold a secret, or tell where one is."""
 
 
 @contextmanager

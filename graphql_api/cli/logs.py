@@ -4,11 +4,12 @@ import logging
 import re
 from typing import Any
 
-__all__ = ["HideQueries", "log_config"]
+__all__ = ["HideQueries", "HideTokens", "log_config"]
 
 
 _QUERY = re.compile(r"\?|%3f", re.IGNORECASE)
-_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+# A JWT begins with a JSON object in base64url (RFC 7519, section 3): a brace, and a quote or white space.
+_TOKEN = re.compile(r"(?<![\w-])e(?:yJ|yA|wo|w0|wk)[\w-]*\.[\w-]+\.[\w-]*")
 
 
 class HideQueries(logging.Filter):
@@ -25,13 +26,21 @@ class HideQueries(logging.Filter):
         return True
 
 
+class HideTokens(logging.Formatter):
+    """Takes whatever looks like a token out of the finished line: the text of an error may hold one, or a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without tokens."""
+        return _TOKEN.sub("...", super().format(record))
+
+
 def _without_query(value: object) -> object:
     if not isinstance(value, str):
         return value
     # A request's target need not begin with a slash, and its question mark may be written as %3F.
     if "/" in value and (query := _QUERY.search(value)):
         value = f"{value[: query.start()]}?..."
-    return _TOKEN.sub("...", value)
+    return value
 
 
 def log_config() -> dict[str, Any]:
@@ -43,7 +52,7 @@ def log_config() -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+        "formatters": {"line": {"()": HideTokens, "fmt": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
         "filters": {"hide_queries": {"()": HideQueries}},
         "handlers": {
             "stderr": {

@@ -6,15 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql_api.access.principal import Principal
+from graphql_api.access.revocations import Revocations
 from graphql_api.access.tokens import TokenVerifier
+from graphql_api.delivery.admission import Admission
 from graphql_api.delivery.census import Census
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.open_streams import OpenStreams
+from graphql_api.delivery.origins import Origins
+from graphql_api.delivery.pace import Pace
 from graphql_api.delivery.patience import Patience
 from graphql_api.delivery.sharing import Sharing
 from graphql_api.devices.service import DeviceService
+from graphql_api.limits import Limits
 from graphql_api.moment import Clock
+from graphql_api.refusals import Refusals
 from graphql_api.schema import Executor
 
 __all__ = ["Delivery"]
@@ -27,6 +33,7 @@ class Delivery:
     executor: Executor
     service: DeviceService
     verifier: TokenVerifier
+    revocations: Revocations
     sharing: Sharing
     expiries: Expiries
     heartbeat: Heartbeat
@@ -36,6 +43,11 @@ class Delivery:
     clock: Clock
     connection_init_timeout: float
     body_limit: int
+    limits: Limits
+    refusals: Refusals
+    admission: Admission
+    origins: Origins
+    pace: Pace
     census: Census = field(default_factory=Census)
     streams: OpenStreams = field(default_factory=OpenStreams)
 

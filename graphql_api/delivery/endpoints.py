@@ -1,13 +1,14 @@
 """The routes of the wire, as ASGI applications; what they serve with comes from the lifespan's state."""
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
 
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.handshake import Receive, Scope
+from graphql_api.delivery.headers import serve_with_headers
 from graphql_api.delivery.http import serve_http
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.plain import serve_plain_socket
-from graphql_api.delivery.session import Receive, Scope
 from graphql_api.delivery.websocket import serve_graphql_socket
 
 __all__ = ["GRAPHQL_PATH", "PLAIN_PATH", "STATE_KEY", "Application", "routes"]
@@ -20,43 +21,36 @@ STATE_KEY = "delivery"
 
 
 class _GraphQL:
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        delivery = _delivery(scope)
-        if scope["type"] == "websocket":
-            await serve_graphql_socket(scope, receive, send, delivery)
-        else:
-            await serve_http(scope, receive, send, delivery)
+    """A class, because a function is not taken for an ASGI application."""
 
-
-class _Plain:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await serve_plain_socket(scope, receive, send, _delivery(scope))
+        await serve_http(scope, receive, send, _delivery(scope))
 
 
 class Application(FastAPI):
-    """FastAPI, but that WebSocket handshakes go past its middleware.
+    """FastAPI, but that WebSocket handshakes go past its middleware, and each answer over HTTP gets its headers.
 
-    All of that is for HTTP, and is a tenth of what it costs to let a client in: ten thousand may come back at once.
+    All of that middleware is for HTTP, and is a tenth of what it costs to let a client in: ten thousand may come back
+    at once. The headers come last, so that no answer is without them, whoever has made it.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "websocket" and (endpoint := _SOCKETS.get(scope["path"])) is not None:
-            await endpoint(scope, receive, send)
+        if scope["type"] == "websocket" and (serve := _SOCKETS.get(scope["path"])) is not None:
+            await serve(scope, receive, send, _delivery(scope))
+        elif scope["type"] == "http":
+            delivery = _delivery(scope)
+            await serve_with_headers(super().__call__, scope, receive, send, delivery.origins, delivery.refusals)
         else:
             await super().__call__(scope, receive, send)
 
 
-_SOCKETS: dict[str, _GraphQL | _Plain] = {GRAPHQL_PATH: _GraphQL(), PLAIN_PATH: _Plain()}
+_SOCKETS = {GRAPHQL_PATH: serve_graphql_socket, PLAIN_PATH: serve_plain_socket}
 
 
 def routes() -> list[BaseRoute]:
-    """All transports: HTTP, SSE, multipart and WebSocket on one path, the plain dialect on another."""
-    return [
-        Route(GRAPHQL_PATH, _GraphQL()),
-        WebSocketRoute(GRAPHQL_PATH, _GraphQL()),
-        WebSocketRoute(PLAIN_PATH, _Plain()),
-    ]
+    """GraphQL over HTTP; its WebSockets don't come as far as here."""
+    return [Route(GRAPHQL_PATH, _GraphQL())]
 
 
 def _delivery(scope: Scope) -> Delivery:

@@ -3,11 +3,14 @@
 import asyncio
 import heapq
 import itertools
+import logging
 from collections.abc import Callable
 
 from graphql_api.moment import Clock, Moment
 
 __all__ = ["Expiries"]
+
+logger = logging.getLogger(__name__)
 
 # Entries of connections that have gone are left in the heap until there are this many more of them than of others.
 _LEFTOVERS = 1_000
@@ -24,9 +27,10 @@ class Expiries:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[Moment, int, Callable[[], None]]] = []
+        # No callbacks in the heap: what is left over in it must not keep connections that have gone.
+        self._heap: list[tuple[Moment, int]] = []
         self._numbers = itertools.count()
-        self._current: dict[int, None] = {}
+        self._current: dict[int, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -35,8 +39,8 @@ class Expiries:
     def add(self, expires_at: Moment, on_expired: Callable[[], None]) -> int:
         """Have this called once, from that moment on; returns a number to :meth:`remove` it by."""
         number = next(self._numbers)
-        self._current[number] = None
-        heapq.heappush(self._heap, (expires_at, number, on_expired))
+        self._current[number] = on_expired
+        heapq.heappush(self._heap, (expires_at, number))
         if self._heap[0][1] == number:
             self._set_timer()
         return number
@@ -55,10 +59,9 @@ class Expiries:
             return
         now = self._clock()
         while heap and heap[0][0] <= now:
-            _, number, on_expired = heapq.heappop(heap)
-            if number in self._current:
-                del self._current[number]
-                on_expired()
+            _, number = heapq.heappop(heap)
+            if on_expired := self._current.pop(number, None):
+                _call(on_expired)
             # A callback may have made another heap.
             heap = self._heap
         self._set_timer()
@@ -80,3 +83,10 @@ class Expiries:
         self.expire()
         if self._timer is None:
             self._set_timer()
+
+
+def _call(on_expired: Callable[[], None]) -> None:
+    try:
+        on_expired()
+    except Exception:  # the others must not be served beyond their time, nor whoever asked be hindered
+        logger.exception("A caller whose token has expired could not be sent away.")

@@ -27,6 +27,9 @@ class Client(Protocol):
     def on_gone(self) -> None:
         """Nothing will come any more, and nothing can be sent. May be called more than once."""
 
+    def on_oversized(self) -> None:
+        """A message was larger than is read; the server closes the wire for it (1009)."""
+
     def on_restart(self) -> None:
         """The server is about to end: close the wire."""
 

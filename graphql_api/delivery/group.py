@@ -11,6 +11,7 @@ from graphql_api.delivery.breath import Breath
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.frames import Batch, Rendered, batches
 from graphql_api.delivery.rendered import RenderedResults
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, Head
 from graphql_api.devices.school_log import SchoolLog
@@ -60,11 +61,13 @@ class Group:
         position: Position,
         *,
         rendered: RenderedResults,
+        unfinished: Unfinished,
         expiries: Expiries,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.watch = renderer.watch
-        self.audience = Audience(position)
+        self.watch.skip(position.head)
+        self.audience = Audience(position, unfinished)
         self.sent = -1
         """The version of the newest cursor that all who were live then were sent."""
         self._log = log
@@ -111,10 +114,12 @@ class Group:
         """
         before = self.audience.position
         try:
-            found = await self._render(self.watch.live(self._log, changes, head), self.audience.resets)
-            if found:
+            items = self.watch.live(self._log, changes, head)
+            # With nobody live, what they come to would be rendered for nobody.
+            if items and self.audience.live():
+                found = await self._render(items, self.audience.resets)
                 await self._fan_out(found, before)
-                self.sent = head.version
+                self.sent = _told_by(found)
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
             if not self._closed:
                 logger.exception("A round could not be delivered to a group; its subscribers will catch up.")
@@ -123,12 +128,12 @@ class Group:
             self.audience.end_move()
             self.serve()
 
-    def miss(self, before: Head, head: Head) -> None:
-        """The changes between these places were not told: all who are live fall behind.
+    def miss(self, head: Head) -> None:
+        """The changes up to this head were not told: all who are live fall behind.
 
         :meth:`Audience.begin_move` was called before.
         """
-        self._fall_behind(before, head)
+        self._fall_behind(self.audience.position, head)
         self.audience.end_move()
         self.serve()
 
@@ -151,7 +156,7 @@ class Group:
             await self._renderer.close()
 
     def _fall_behind(self, before: Head, head: Head) -> None:
-        self.watch.forget(head)
+        self.watch.skip(head)
         for _, subscribers in self.audience.live():
             for subscriber in subscribers:
                 self.audience.fall_behind(subscriber, before)
@@ -202,7 +207,8 @@ class Group:
             return kept  # type: ignore[no-any-return] # what was put there
         async with self._rendering:
             payload, keep = await self._renderer.render(item)
-        result = Rendered(payload, item.place, item.cursor)
+        # A copy: orjson's bytes hold on to the 4 KiB that they were written in, and results are kept by the thousand.
+        result = Rendered(bytes(memoryview(payload)), item.place, item.cursor)
         if keep and key is not None and self._is_current(resets):
             self._rendered.put(self, key, result, len(payload))
         return result
@@ -257,7 +263,7 @@ class Group:
             way.write(subscriber.prefix.join(batch.pieces(subscriber.lane)))
             sent += 1
         if sent == len(found):
-            subscriber.told = max(subscriber.told, place.version if found else -1)
+            subscriber.told = max(subscriber.told, _told_by(found))
             self.audience.served(subscriber, place)
         elif sent and (reached := found[sent - 1].place):
             subscriber.told = reached.version
@@ -281,6 +287,11 @@ class Group:
     def _is_current(self, resets: int) -> bool:
         """Whether what was begun when there had been so many resets is still good for others."""
         return resets == self.audience.resets and not self._closed
+
+
+def _told_by(found: Sequence[Batch]) -> int:
+    """The version of the newest cursor in it: that of the last result, which may be well before where it leads."""
+    return found[-1].place.version if found and found[-1].place else -1
 
 
 def _place(cursor: Cursor) -> Head:

@@ -3,22 +3,29 @@
 The rules are in :mod:`.request` and :mod:`.negotiation`; this is the shell that does the I/O.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 from graphql import OperationType
 
 from graphql_api.access.bearer import token_from_header
 from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
+from graphql_api.delivery.admission import Full, Seat, address_of
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.extension import transport_of
+from graphql_api.delivery.handshake import Receive, Scope, header
 from graphql_api.delivery.negotiation import MediaType, choose, status_for
+from graphql_api.delivery.operations import errors_of
 from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_request
 from graphql_api.delivery.resume import kept, resume_point
-from graphql_api.delivery.session import Gone, Receive, Scope, header
+from graphql_api.delivery.session import Gone
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
+from graphql_api.errors import LimitExceeded, RateLimited, ServiceError, Unavailable
+from graphql_api.refusals import Limit
 from graphql_api.schema import (
     FormattedError,
     Operation,
@@ -27,13 +34,15 @@ from graphql_api.schema import (
     Result,
     encode_errors,
     internal_error,
-    request_error,
 )
 
 __all__ = ["serve_http"]
 
 # Seconds that a request's body may take to arrive.
 _BODY_TIMEOUT = 30.0
+
+# Seconds after which a connection for which there was no room may be tried again.
+_COME_BACK = "10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class _Asked:
     operation: Operation
     media_type: MediaType
     caller: Principal | None
+    seat: Seat | None = None
+    """That of an answer which is streamed."""
 
 
 async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Delivery) -> None:
@@ -66,6 +77,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
         answer = _Answer(problem.status, _single(refusals), problem.body, tuple(problem.headers.items()))
     except TokenRefused as refusal:
         answer = _refuse_token(refusal, _single(refusals))
+    except (RateLimited, Unavailable) as error:
+        answer = _later(error, refusals)
     except OperationRefused as refused:
         if refusals in STREAMED:
             # Whoever reads nothing but a stream is told in one.
@@ -74,7 +87,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
         answer = _refuse(refusals, refused.errors)
     else:
         if asked.media_type in STREAMED:
-            await serve_stream(receive, send, delivery, _stream_of(asked, scope))
+            with _seated(asked):
+                await serve_stream(receive, send, delivery, _stream_of(asked, scope))
             return
         answer = await _answer(asked, delivery)
     await _send_answer(send, answer)
@@ -84,7 +98,8 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     method = scope["method"]
     body = await _read_body(receive, delivery) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
-    caller = _caller(scope, delivery)
+    caller = await _caller(scope, delivery)
+    delivery.pace.begin_over_http(address_of(scope), caller.subject if caller else None)
     operation = delivery.executor.prepare(request.query, request.operation_name)
     if method == "GET" and operation.type is OperationType.MUTATION:
         raise HttpProblem(405, "expected POST for a mutation, but got GET", {"Allow": "POST"})
@@ -92,26 +107,29 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     chosen = choose(accept, subscription=subscription)
     if chosen is None:
         raise HttpProblem(406, _not_acceptable(subscription=subscription))
-    return _Asked(request, operation, chosen, caller)
+    seat = _take_seat(scope, caller, delivery) if chosen in STREAMED else None
+    return _Asked(request, operation, chosen, caller, seat)
 
 
 async def _read_body(receive: Receive, delivery: Delivery) -> bytes:
     try:
         async with delivery.streams.limited(_BODY_TIMEOUT):
-            return await _read_all(receive, delivery.body_limit)
+            return await _read_all(receive, delivery)
     except TimeoutError:
         raise HttpProblem(408, "expected the whole body sooner; send it again", {"Connection": "close"}) from None
 
 
-async def _read_all(receive: Receive, limit: int) -> bytes:
+async def _read_all(receive: Receive, delivery: Delivery) -> bytes:
     body = bytearray()
+    limit = delivery.body_limit
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Gone
         body += message.get("body", b"")
         if len(body) > limit:
-            raise HttpProblem(413, f"expected a body of at most {limit} bytes, but more came")
+            delivery.refusals.count(Limit.BODY_SIZE)
+            raise HttpProblem(413, f"expected a body of at most {limit} bytes, but more came", code=LimitExceeded.code)
         if not message.get("more_body", False):
             return bytes(body)
 
@@ -121,9 +139,9 @@ def _accept(scope: Scope) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
+async def _caller(scope: Scope, delivery: Delivery) -> Principal | None:
     token = token_from_header(header(scope, b"authorization"))
-    return None if token is None else delivery.verifier.verify(token)
+    return None if token is None else await delivery.verifier.verify_with_new_keys(token)
 
 
 def _single(media_type: MediaType) -> MediaType:
@@ -135,9 +153,46 @@ def _refuse_token(refusal: TokenRefused, media_type: MediaType) -> _Answer:
     # RFC 6750, section 3.1. A header is ASCII and a quoted string; our own sentences hold no quotes
     # but these.
     description = str(refusal).replace('"', "'")
-    error = request_error("UNAUTHENTICATED", str(refusal))
+    error = {"message": str(refusal), "extensions": refusal.extensions}
     challenge = f'Bearer error="invalid_token", error_description="{description}"'
     return _Answer(401, media_type, encode_errors([error]), (("WWW-Authenticate", challenge),))
+
+
+def _later(error: RateLimited | Unavailable, media_type: MediaType) -> _Answer:
+    if isinstance(error, RateLimited):
+        return _slow_down(error, media_type)
+    return _Answer(503, _single(media_type), encode_errors(errors_of(error)), (("Retry-After", "5"),))
+
+
+def _slow_down(limited: RateLimited, media_type: MediaType) -> _Answer:
+    """As any refused operation, but that a status that may say so is 429 (RFC 6585, section 4)."""
+    status = 200 if media_type is MediaType.JSON else 429
+    retry_after = ("Retry-After", str(ceil(limited.retry_after)))
+    return _Answer(status, _single(media_type), encode_errors(errors_of(limited)), (retry_after,))
+
+
+def _take_seat(scope: Scope, caller: Principal | None, delivery: Delivery) -> Seat:
+    try:
+        seat = delivery.admission.enter(address_of(scope))
+        try:
+            if caller:
+                seat.belongs_to(caller.subject)
+        except Full:
+            seat.leave()
+            raise
+    except Full as full:
+        status = 503 if full.limit is Limit.CONNECTIONS else 429
+        raise HttpProblem(status, str(full), {"Retry-After": _COME_BACK}, code=LimitExceeded.code) from full
+    return seat
+
+
+@contextmanager
+def _seated(asked: _Asked) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if asked.seat:
+            asked.seat.leave()
 
 
 def _refuse(media_type: MediaType, errors: Sequence[FormattedError]) -> _Answer:
@@ -161,8 +216,8 @@ async def _answer(asked: _Asked, delivery: Delivery) -> _Answer:
     context = RequestContext(delivery.service, asked.caller)
     try:
         result = await delivery.executor.execute(asked.operation, asked.request.variables, context)
-    except OperationRefused as refused:
-        return _refuse(asked.media_type, refused.errors)
+    except (OperationRefused, ServiceError) as refused:
+        return _refuse(asked.media_type, errors_of(refused))
     except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
         result = Result(None, (internal_error(error),))
     status = status_for(asked.media_type, has_data=True)

@@ -31,6 +31,7 @@ class Hub:
         self._log: SchoolLog | None = None
         self._position = Position(Head())
         self._resets = 0
+        self._has_failed = False
 
     def __len__(self) -> int:
         return len(self._interests)
@@ -64,42 +65,45 @@ class Hub:
 
     async def run(self) -> None:
         """Follow the school's log until cancelled. Nothing but the cancellation leaves here."""
-        while True:
-            try:
-                async with self._follow(self.school) as log:
-                    self._begin(log)
-                    while True:
-                        await log.until(self._has_news)
-                        await self._deliver(log)
-            except Exception:  # the owner of the task: it must not die unseen
-                logger.exception("A school's subscribers could not be served, and will be served again.")
-                await asyncio.sleep(1)
-
-    def _begin(self, log: SchoolLog) -> None:
-        before = self._position.head
-        self._log = log
-        if self.ready.is_set() and log.head.version < before.version:
-            self._reset(log)
-        elif self.ready.is_set():
-            self._resets = log.resets
-            self._miss(before, log.head)
-        else:
+        # Once and for all: the groups read from this very log, and it ends when it is followed no more.
+        async with self._follow(self.school) as log:
+            self._log = log
             self._resets = log.resets
             self._position.move(log.head)
             self.ready.set()
+            while True:
+                try:
+                    await self._go_on(log)
+                except Exception:  # the owner of the task: it must not die unseen
+                    logger.exception("A school's subscribers could not be served, and will be served again.")
+                    self._has_failed = True
+                    await asyncio.sleep(1)
+
+    async def _go_on(self, log: SchoolLog) -> None:
+        if self._has_failed:
+            self._make_good()
+        await log.until(self._has_news)
+        await self._deliver(log)
+
+    def _make_good(self) -> None:
+        """Those groups to which a round was not brought have missed it."""
+        for group in self.groups():
+            if group.audience.moving:
+                group.miss(self._position.head)
+        self._has_failed = False
 
     def _has_news(self, log: SchoolLog) -> bool:
         here = self._position.head
         return log.resets != self._resets or log.head != here
 
     async def _deliver(self, log: SchoolLog) -> None:
-        before, head = self._position.head, log.head
+        head = log.head
         if log.resets != self._resets:
             self._reset(log)
             return
-        changes = log.remembered_after(before.version)
+        changes = log.remembered_after(self._position.head.version)
         if changes is None:
-            self._miss(before, head)
+            self._miss(head)
             return
         touched = self._touched(changes)
         for group in touched:
@@ -108,14 +112,14 @@ class Hub:
         for group, wanted in touched.items():
             await group.deliver(wanted, head)
 
-    def _miss(self, before: Head, head: Head) -> None:
+    def _miss(self, head: Head) -> None:
         groups = self.groups()
         for group in groups:
             # Who has been here already, having read the log, must not count among those who have missed it.
             group.audience.begin_move()
         self._position.move(head)
         for group in groups:
-            group.miss(before, head)
+            group.miss(head)
 
     def _touched(self, changes: Sequence[Change]) -> dict[Group, Sequence[Change]]:
         touched = self._interests.touched(changes)
@@ -124,8 +128,8 @@ class Hub:
         return touched
 
     def _reset(self, log: SchoolLog) -> None:
-        self._resets = log.resets
         log.forget()
         self._position.reset(log.head)
         for group in self.groups():
             group.reset(log.head)
+        self._resets = log.resets

@@ -1,9 +1,12 @@
 """Patience with clients that take nothing: one watch over all that have not taken what they were sent."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
 
 __all__ = ["Patience"]
+
+logger = logging.getLogger(__name__)
 
 # Looks within the time that a client has: the more, the more exact its end.
 _LOOKS = 4
@@ -27,7 +30,8 @@ class Patience:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
+        """How long a client may take nothing."""
         self._watched: dict[Hashable, _Watched] = {}
         self.exhausted = 0
         """Clients that were let go, since the start."""
@@ -49,7 +53,7 @@ class Patience:
     async def run(self) -> None:
         """Look at all watched clients from time to time, until cancelled."""
         while True:
-            await asyncio.sleep(self._seconds / _LOOKS)
+            await asyncio.sleep(self.seconds / _LOOKS)
             self.look(asyncio.get_running_loop().time())
 
     def look(self, now: float) -> None:
@@ -59,7 +63,14 @@ class Patience:
             if untaken == 0 or untaken < watched.untaken or watched.untaken <= 0:
                 watched.since = now
             watched.untaken = untaken
-            if now - watched.since >= self._seconds and key in self._watched:
+            if now - watched.since >= self.seconds and key in self._watched:
                 self.exhausted += 1
                 del self._watched[key]
-                watched.on_stalled()
+                _call(watched.on_stalled)
+
+
+def _call(on_stalled: Callable[[], None]) -> None:
+    try:
+        on_stalled()
+    except Exception:  # one connection's defect must not end the watch over the others
+        logger.exception("A client that takes nothing could not be let go.")

@@ -1,5 +1,6 @@
 """The plain JSON dialect at ``/ws/device-status``, for clients without GraphQL."""
 
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -7,13 +8,15 @@ import orjson
 
 from graphql_api.access.bearer import token_from_header
 from graphql_api.access.claims import TokenProblem, TokenRefused
+from graphql_api.access.principal import Principal
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
 from graphql_api.delivery.operations import errors_of
 from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.request import Malformed, read_json
-from graphql_api.delivery.session import CloseSocket, Handshake, Receive, Scope, Session, serve_socket
+from graphql_api.delivery.session import CloseSocket, Session, serve_socket
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import DeviceFilter, Head
 from graphql_api.devices.watches import Event, EventKind, EventWatch, Item, Watch
@@ -71,7 +74,10 @@ class PlainSocket(Session):
     def begin(self, handshake: Handshake) -> None:
         """Let the client in, and send it every change."""
         parameters = parse_qs(handshake.query.decode("latin-1"))
-        watch = self._watch(handshake.authorization, parameters)
+        self.admit(_token(handshake.authorization, parameters), partial(self._begin, parameters))
+
+    def _begin(self, parameters: dict[str, list[str]], principal: Principal) -> None:
+        watch = self._watch(principal, parameters)
         self._school = watch.school
         self._updates = _Updates(self)
 
@@ -115,15 +121,7 @@ class PlainSocket(Session):
         """Browsers show scripts the close code, but people rather read a message."""
         return _encode({"type": "error", "message": closing.reason})
 
-    def _watch(self, authorization: str | None, parameters: dict[str, list[str]]) -> EventWatch:
-        try:
-            token = token_from_header(authorization)
-        except TokenRefused as refusal:
-            raise CloseSocket.refused(refusal) from refusal
-        token = token or parameters.get("token", [None])[0]
-        if token is None:
-            raise CloseSocket.refused(TokenRefused(TokenProblem.MISSING, "send an Authorization header, or ?token="))
-        principal = self.admit(token)
+    def _watch(self, principal: Principal, parameters: dict[str, list[str]]) -> EventWatch:
         try:
             return self.delivery.service.watch_events(
                 principal.visibility, parameters.get("school_id", [None])[0], DeviceFilter(), snapshot=False
@@ -150,6 +148,17 @@ class _PlainRenderer:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _token(authorization: str | None, parameters: dict[str, list[str]]) -> str:
+    try:
+        token = token_from_header(authorization)
+    except TokenRefused as refusal:
+        raise CloseSocket.refused(refusal) from refusal
+    token = token or parameters.get("token", [None])[0]
+    if token is None:
+        raise CloseSocket.refused(TokenRefused(TokenProblem.MISSING, "send an Authorization header, or ?token="))
+    return token
 
 
 def _is_ping(message: str | bytes) -> bool:

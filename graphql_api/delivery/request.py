@@ -52,16 +52,19 @@ class Malformed(ValueError):
 class HttpProblem(Exception):
     """An HTTP request that is answered without GraphQL: status, a sentence, and headers to go with them."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None, *, code: str = "BAD_USER_INPUT"
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
         self.message = message
         self.headers = dict(headers or {})
 
     @property
     def body(self) -> bytes:
         """The JSON body of the answer, shaped like a GraphQL response so that every client can show it."""
-        return orjson.dumps({"errors": [{"message": self.message, "extensions": {"code": "BAD_USER_INPUT"}}]})
+        return orjson.dumps({"errors": [{"message": self.message, "extensions": {"code": self.code}}]})
 
 
 def read_json(text: str) -> Any:

@@ -2,24 +2,27 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from graphql_api.access.claims import TokenProblem, TokenRefused
+from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
+from graphql_api.access.tokens import UnknownKey
+from graphql_api.delivery.admission import Full, Seat
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.close_codes import CloseCode, close_reason
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.entitlement import Entitlement
 from graphql_api.delivery.extension import wire_of
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
+from graphql_api.delivery.origins import refusal_of
 from graphql_api.delivery.outlet import FrameOutlet, Send, SocketOutlet, TextOutlet
+from graphql_api.errors import Unavailable
+from graphql_api.refusals import Limit
 from graphql_api.schema import internal_error
 
-__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Handshake", "Receive", "Scope", "Session", "header", "serve_socket"]
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Scope = MutableMapping[str, Any]
+__all__ = ["END_TIMEOUT", "CloseSocket", "Gone", "Session", "serve_socket"]
 
 END_TIMEOUT = 2.0
 """Seconds that a close frame, or the end of a body, may take to be taken by the network."""
@@ -45,36 +48,25 @@ class Gone(Exception):
     """The client has gone, politely or not."""
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that (lower-case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """What is of interest in a WebSocket's handshake."""
-
-    subprotocols: tuple[str, ...]
-    authorization: str | None
-    query: bytes
-
-    @classmethod
-    def of(cls, scope: Scope) -> Self:
-        """That of the scope."""
-        return cls(tuple(scope["subprotocols"]), header(scope, b"authorization"), scope["query_string"])
-
-
 class Session(ABC):
     """A conversation over one WebSocket, from the accepted handshake to the close frame.
 
     It has no task of its own: it is called when something comes, and writes what goes out. What it begins
-    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired.
+    has ended, or been told to, when :meth:`on_gone` returns. Nothing is sent once the caller's token has expired or
+    been revoked.
     """
 
-    __slots__ = ("_beat", "_closed", "_expiry", "_init_timer", "delivery", "outlet", "principal")
+    __slots__ = (
+        "_admission",
+        "_beat",
+        "_closed",
+        "_entitlement",
+        "_init_timer",
+        "_seat",
+        "delivery",
+        "outlet",
+        "principal",
+    )
 
     served: Served
 
@@ -83,9 +75,11 @@ class Session(ABC):
         self.outlet = outlet
         self.principal: Principal | None = None
         self._closed = False
-        self._expiry: int | None = None
+        self._entitlement: Entitlement | None = None
+        self._admission: asyncio.Task[None] | None = None
         self._init_timer: asyncio.TimerHandle | None = None
         self._beat = 0
+        self._seat: Seat | None = None
 
     @abstractmethod
     def begin(self, handshake: Handshake) -> None:
@@ -126,22 +120,33 @@ class Session(ABC):
         self._init_timer = asyncio.get_running_loop().call_later(
             self.delivery.connection_init_timeout, self._init_is_late
         )
-        self._guarded(self.begin, handshake)
+        self._guarded(self._enter, handshake)
 
-    def admit(self, token: str | None) -> Principal:
-        """Let the bearer of this token in, until it expires.
+    def admit(self, token: str | None, then: Callable[[Principal], None]) -> None:
+        """Let the bearer of this token in until it expires or is revoked, and go on with ``then``.
+
+        As a rule all has happened when this returns; a key that is not known yet is waited for.
 
         Raises:
-            CloseSocket: the token is refused.
+            CloseSocket: the token is refused, its subject has too many connections, or ``then`` wants it closed.
         """
+        self._forget_init_timer()
         try:
             principal = self.delivery.verifier.verify(token)
+        except UnknownKey:
+            self._admission = self.delivery.start(self._admit_later(token, then))
+            return
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
+        self._let_in(principal, then)
+
+    def entitle(self, principal: Principal) -> None:
+        """From now on this caller is served, until the token expires or is revoked; any other one is forgotten."""
+        if self._entitlement:
+            self._entitlement.cancel()
+        self._admission = None
         self.principal = principal
-        self._forget_init_timer()
-        self._expiry = self.delivery.expiries.add(principal.expires_at, self._expire)
-        return principal
+        self._entitlement = Entitlement(self.delivery.expiries, self.delivery.revocations, principal, self._end)
 
     @property
     def closed(self) -> bool:
@@ -192,13 +197,30 @@ class Session(ABC):
         delivery = self.delivery
         delivery.heartbeat.remove(self._beat, self)
         delivery.patience.forget(self)
-        if self._expiry is not None:
-            delivery.expiries.remove(self._expiry)
+        if self._admission:
+            self._admission.cancel()
+        if self._entitlement:
+            self._entitlement.cancel()
+        if self._seat:
+            self._seat.leave()
         delivery.census.leave(self.served)
+
+    def on_oversized(self) -> None:
+        """Count it."""
+        self.delivery.refusals.count(Limit.MESSAGE_SIZE)
 
     def on_restart(self) -> None:
         """Say so."""
         self.close(CloseSocket(CloseCode.SERVICE_RESTART, _RESTART))
+
+    def _enter(self, handshake: Handshake) -> None:
+        delivery, origin = self.delivery, handshake.origin
+        if origin is not None and not delivery.origins.allow(origin, handshake.own_origin):
+            delivery.refusals.count(Limit.ORIGIN)
+            raise CloseSocket(CloseCode.FORBIDDEN, refusal_of(origin))
+        with _closing_when_full():
+            self._seat = delivery.admission.enter(handshake.address)
+        self.begin(handshake)
 
     def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -206,8 +228,9 @@ class Session(ABC):
         except CloseSocket as closing:
             self.close(closing)
         except Exception as error:  # noqa: BLE001 - whatever it is, one client alone is to suffer
-            internal_error(error)
-            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, "an internal error; connect again and resume"))
+            error_id = internal_error(error)["extensions"]["errorId"]
+            sentence = f"an internal error, in the log under {error_id}: connect again and resume"
+            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, sentence))
 
     def _forget_init_timer(self) -> None:
         if self._init_timer:
@@ -217,13 +240,38 @@ class Session(ABC):
     def _init_is_late(self) -> None:
         self.close(CloseSocket(CloseCode.CONNECTION_INIT_TIMEOUT))
 
-    def _expire(self) -> None:
-        self.close(CloseSocket.refused(TokenRefused(TokenProblem.EXPIRED, "get a new token and connect again")))
+    def _let_in(self, principal: Principal, then: Callable[[Principal], None]) -> None:
+        if self._seat:
+            with _closing_when_full():
+                self._seat.belongs_to(principal.subject)
+        self.entitle(principal)
+        then(principal)
+
+    async def _admit_later(self, token: str | None, then: Callable[[Principal], None]) -> None:
+        try:
+            principal = await self.delivery.verifier.verify_with_new_keys(token)
+        except TokenRefused as refusal:
+            self.close(CloseSocket.refused(refusal))
+        except Unavailable as error:
+            self.close(CloseSocket(CloseCode.TRY_AGAIN_LATER, str(error)))
+        else:
+            self._guarded(self._let_in, principal, then)
+
+    def _end(self, refusal: TokenRefused) -> None:
+        self.close(CloseSocket.refused(refusal))
 
     def _stall(self) -> None:
         self.close(
             CloseSocket(CloseCode.TRY_AGAIN_LATER, "this client has not taken a byte for too long; resume later")
         )
+
+
+@contextmanager
+def _closing_when_full() -> Iterator[None]:
+    try:
+        yield
+    except Full as full:
+        raise CloseSocket(CloseCode.TRY_AGAIN_LATER, str(full)) from full
 
 
 SessionFactory = Callable[[Delivery, SocketOutlet], Session]

@@ -8,15 +8,18 @@ from typing import Any, Protocol
 
 from graphql import OperationType
 
+from graphql_api.access.claims import TokenRefused
 from graphql_api.access.principal import Principal
 from graphql_api.delivery import multipart, sse
 from graphql_api.delivery.census import Served
 from graphql_api.delivery.delivery import Delivery
+from graphql_api.delivery.entitlement import Entitlement
 from graphql_api.delivery.frames import MULTIPART, SERVER_SENT_EVENTS, Lane
+from graphql_api.delivery.handshake import Receive
 from graphql_api.delivery.negotiation import MediaType
 from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
 from graphql_api.delivery.outlet import AsgiOutlet, Send
-from graphql_api.delivery.session import END_TIMEOUT, Gone, Receive
+from graphql_api.delivery.session import END_TIMEOUT, Gone
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import Head
 from graphql_api.schema import FormattedError, Operation, RequestContext, encode_errors
@@ -203,14 +206,15 @@ class _Body:
         self.end_soon: Callable[[], None] = lambda: None
         self._ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self._subscription: _Subscription | None = None
-        self._expiry: int | None = None
+        self._entitlement: Entitlement | None = None
         self._beat: int | None = None
 
     async def deliver(self) -> None:
         """Write the results of the operation, and the closing mark."""
         operation, variables, caller = self._asked.operation, self._asked.variables, self._asked.caller
         if caller:
-            self._expiry = self._delivery.expiries.add(caller.expires_at, self._expire)
+            delivery = self._delivery
+            self._entitlement = Entitlement(delivery.expiries, delivery.revocations, caller, self._end_entitlement)
         self._beat = self._delivery.heartbeat.add(self)
         try:
             if operation.type is OperationType.SUBSCRIPTION:
@@ -245,8 +249,8 @@ class _Body:
         """Let go of everything."""
         if self._subscription:
             self._delivery.sharing.unsubscribe(self._subscription)
-        if self._expiry is not None:
-            self._delivery.expiries.remove(self._expiry)
+        if self._entitlement:
+            self._entitlement.cancel()
         if self._beat is not None:
             self._delivery.heartbeat.remove(self._beat, self)
         self._delivery.patience.forget(self)
@@ -269,9 +273,9 @@ class _Body:
         self._delivery.expiries.expire()
         self.outlet.write(frame)
 
-    def _expire(self) -> None:
-        # Nothing is written any more, from this very moment on.
-        self._expiry = None
+    def _end_entitlement(self, _refusal: TokenRefused) -> None:
+        # Nothing is written any more, from this very moment on. A body has no place for the reason: whoever comes
+        # back is told.
         self.outlet.ended = True
         self.end_soon()
         self.stop()

@@ -13,15 +13,19 @@ from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.connection import Completed, Reply, ServerConnection
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.frames import escaped
+from graphql_api.delivery.handshake import Handshake, Receive, Scope
 from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
 from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
 from graphql_api.delivery.request import GraphQLRequest
 from graphql_api.delivery.resume import kept, resume_point, resume_points
-from graphql_api.delivery.session import CloseSocket, Handshake, Receive, Scope, Session, serve_socket
+from graphql_api.delivery.session import CloseSocket, Session, serve_socket
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import Head
+from graphql_api.errors import Forbidden, Unavailable
 from graphql_api.moment import format_moment
+from graphql_api.rates import Bucket
+from graphql_api.refusals import Limit
 from graphql_api.schema import Operation, RequestContext
 
 __all__ = ["GraphQLSocket", "serve_graphql_socket"]
@@ -45,6 +49,10 @@ class _Subscription(Member):
         self.socket = socket
         self.message = message
         self._is_live = False
+
+    def on_admitted(self) -> None:
+        """While it was opened the token may have been renewed."""
+        self.socket.review(self.message, self)
 
     def on_level(self, place: Head) -> None:
         """As soon as it is live the client gets a cursor: a quiet one is resumable too."""
@@ -74,7 +82,7 @@ class _Subscription(Member):
 class GraphQLSocket(Session):
     """One client that speaks graphql-transport-ws."""
 
-    __slots__ = ("_header_token", "_protocol", "_resume_from", "_running")
+    __slots__ = ("_bucket", "_header_token", "_protocol", "_resume_from", "_running")
 
     served = Served.GRAPHQL_SOCKET
 
@@ -86,6 +94,7 @@ class GraphQLSocket(Session):
         # subscribes later on the same socket starts afresh.
         self._resume_from: dict[str, str] = {}
         self._header_token: str | None = None
+        self._bucket = Bucket()
 
     def begin(self, handshake: Handshake) -> None:
         """See that the protocol is ours; its messages begin with the client's."""
@@ -149,14 +158,26 @@ class GraphQLSocket(Session):
         else:
             self.send(self._protocol.error(message, errors_of(error)))
 
+    def review(self, message: Subscribe, subscription: _Subscription) -> None:
+        """End a subscription of what the caller may not read any more; one that is being opened is looked at then."""
+        if self.principal is None or subscription.group is None:
+            return
+        try:
+            self.delivery.service.readable(self.principal.visibility, subscription.group.watch.school)
+        except Forbidden as error:
+            self.delivery.sharing.unsubscribe(subscription)
+            self.end(message, error)
+
     def _initialise(self, message: ConnectionInit) -> None:
         try:
             token = token_from_payload(message.payload) or token_from_header(self._header_token)
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
-        principal = self.admit(token)
         self._header_token = None
         self._resume_from = resume_points((message.payload or {}).get("resumeFrom"))
+        self.admit(token, self._acknowledge)
+
+    def _acknowledge(self, principal: Principal) -> None:
         self.send(
             self._protocol.acknowledge(
                 {
@@ -174,8 +195,10 @@ class GraphQLSocket(Session):
         # Taken by the first subscribe with that id, whatever becomes of it.
         of_socket = self._resume_from.pop(message.id, None)
         try:
+            self.delivery.pace.begin_on_socket(self._bucket)
             operation = self.delivery.executor.prepare(request.query, request.operation_name)
             if operation.type is OperationType.SUBSCRIPTION:
+                self._check_room()
                 resume_from = kept(of_socket, resume_point(request.extensions.get("resumeFrom")))
                 self._subscribe(message, operation, request, principal, resume_from)
             else:
@@ -183,6 +206,16 @@ class GraphQLSocket(Session):
                 self._running[message] = self.delivery.start(work)
         except Exception as error:  # noqa: BLE001 - one operation's defect must not end the others of the socket
             self.end(message, error)
+
+    def _check_room(self) -> None:
+        most = self.delivery.limits.max_subscriptions_per_connection
+        if len(self._running) < most:
+            return
+        if sum(isinstance(running, _Subscription) for running in self._running.values()) >= most:
+            sentence = (
+                f"Expected at most {most} subscriptions on one connection. Complete one, or open another connection."
+            )
+            raise self.delivery.refusals.exceeded(Limit.SUBSCRIPTIONS, sentence)
 
     def _subscribe(
         self,
@@ -207,13 +240,32 @@ class GraphQLSocket(Session):
     ) -> None:
         with self.delivery.census.counting(Served.OPERATION):
             try:
-                context = RequestContext(self.delivery.service, principal)
+                context = RequestContext(self.delivery.service, principal, renew=self._renew)
                 result = await self.delivery.executor.execute(operation, request.variables, context)
                 self.send(self._protocol.next(message, result.encode()))
             except Exception as error:  # noqa: BLE001 - as above
                 self.end(message, error)
             else:
                 self.end(message)
+
+    async def _renew(self, token: str) -> Principal:
+        """Go on with another token of the same subject; what it does not allow ends, all else goes on.
+
+        Raises:
+            TokenRefused: the token is no good. The socket lives on with the one it has, as after all others.
+            Forbidden: it is somebody else's.
+            Unavailable: it can't be verified now.
+        """
+        principal = await self.delivery.verifier.verify_with_new_keys(token_from_payload({"token": token}))
+        if self.principal is None or self.closed:
+            raise Unavailable("The socket is closing. Connect again with the new token.")
+        if principal.subject != self.principal.subject:
+            raise Forbidden("The new token is another subject's. Open another connection for it.")
+        self.entitle(principal)
+        for message, running in list(self._running.items()):
+            if isinstance(running, _Subscription):
+                self.review(message, running)
+        return principal
 
     def _stop(self, message: Subscribe) -> None:
         running = self._running.pop(message, None)

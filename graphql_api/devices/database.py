@@ -194,17 +194,25 @@ def _each_alone(writes: Sequence[Write[Any]], connection: Connection) -> list[An
 def _each_undoable(writes: Sequence[Write[Any]], connection: Connection) -> list[Any]:
     outcomes: list[Any] = []
     for write in writes:
+        savepoint = connection.begin_nested()
         try:
-            with connection.begin_nested():
-                outcome = write.work(connection)
-        except SQLAlchemyError as error:
-            if _is_worth_repeating(error) or lacks_tables(error) or connection.invalidated:
-                raise
-            outcome = Unavailable(_GONE) if _is_unavailable(error) else error
+            outcome = write.work(connection)
+            savepoint.commit()
         except Exception as error:  # noqa: BLE001 - it is the caller's of this one
-            outcome = error
+            outcome = _own_failure(error, connection)
+            # Where a full disk made SQLite give up all of the transaction there is no savepoint any more. What this
+            # raises then is for all of them: what was done before is undone, and what came next would go by itself.
+            savepoint.rollback()
         outcomes.append(outcome)
     return outcomes
+
+
+def _own_failure(error: Exception, connection: Connection) -> Exception:
+    if not isinstance(error, SQLAlchemyError):
+        return error
+    if _is_worth_repeating(error) or lacks_tables(error) or connection.invalidated:
+        raise error
+    return Unavailable(_GONE) if _is_unavailable(error) else error
 
 
 def _state(error: SQLAlchemyError) -> str | None:

@@ -63,6 +63,8 @@ class Feed:
         self._moved = asyncio.Event()
         self._behind = asyncio.Event()
         self._suspected = False
+        # The highest version that an announcement or a comparison has told of.
+        self._told = 0
         self._channel_epoch = self.epoch
         self._channel_is_another = asyncio.Event()
 
@@ -130,15 +132,22 @@ class Feed:
 
     def catch_up(self, head: Head) -> None:
         """The store is known to be at this head, whatever the news say: read what is missing."""
-        if head.version > self.newest.version:
+        # What this process has recorded itself is to be heard of, too: `newest` knows of it without any news.
+        if head.version > max(self.head.version, self._told):
             self.missed += 1
+            self._told = head.version
         self.note(head)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read what is known to be in the log, instead of waiting for the news of it."""
         if self.newest.version > self.head.version:
             self._behind.set()
 
     def hear(self, announcement: Announcement) -> None:
         """Take in an announcement: the next changes, known ones, or a gap."""
         self.missed = 0
+        self._told = max(self._told, announcement.last)
         self.note(Head(announcement.last, announcement.timestamp, announcement.last_report_at))
         if announcement.last <= self.head.version:
             self.repeated += 1
@@ -208,6 +217,7 @@ class Feed:
         self.missed = 0
         self.epoch = epoch
         self.head = self.newest = head
+        self._told = head.version
         self._backlog.clear()
         # What was recorded since the head was read may have been heard, and dropped as known.
         self.suspect()

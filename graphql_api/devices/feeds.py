@@ -99,6 +99,9 @@ class Feeds:
         """A transaction of this process has moved a school's head."""
         if feed := self._feeds.get(school):
             feed.note(head)
+            if not self._news.connected:
+                # No announcement will come of it.
+                feed.read_on()
 
     def statistics(self) -> FeedsStatistics:
         """A snapshot of the counters."""
@@ -171,16 +174,14 @@ class Feeds:
                 continue
             try:
                 heads = await self._store.heads([feed.school for feed in watched])
+                for feed, known in watched.items():
+                    if self._feeds.get(feed.school) is feed:
+                        feed.compare(known, self._store.epoch, heads.get(feed.school, Head()))
+                self._look_for_silence(rebuilt=rebuilt)
             except ServiceError as error:
                 logger.warning("The heads can't be compared with the store: %s", error)
-                continue
             except Exception:  # no reason to take all feeds along
                 logger.exception("The heads can't be compared with the store.")
-                continue
-            for feed, known in watched.items():
-                if self._feeds.get(feed.school) is feed:
-                    feed.compare(known, self._store.epoch, heads.get(feed.school, Head()))
-            self._look_for_silence(rebuilt=rebuilt)
 
     def _look_for_silence(self, *, rebuilt: bool) -> None:
         feeds = self._feeds.values()

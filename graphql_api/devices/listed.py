@@ -15,6 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 __all__ = ["listed"]
@@ -38,6 +39,10 @@ class _Listed(FunctionElement[bool]):
     name = "listed"
     type = Boolean()
     inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> "_Listed":  # noqa: ARG002 - whatever it is part of
+        """As it is: SQLAlchemy would compare it with 1, and SQLite use no index for that."""
+        return self
 
 
 def listed(column: ColumnElement[str], name: str) -> ColumnElement[bool]:

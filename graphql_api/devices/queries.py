@@ -1,14 +1,14 @@
 """The reading statements. Each function is one moment when it runs in a transaction of a reader.
 
-Those that what subscribers are told rests on return the epoch as well, read by the same statement: the database may
-be another one than it was.
+Those that what subscribers are told rests on return the epoch as well, of the same moment: the database may be
+another one than it was.
 """
 
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
 from sqlalchemy.exc import NoResultFound
 
 from graphql_api.devices.listed import listed
@@ -68,33 +68,39 @@ _CHANGE = (
     change.c.timestamp,
 )
 
-# The one row of the service comes even where there is no such school.
-_THIS_SCHOOL = service.outerjoin(school, school.c.school_id == bindparam("school"))
-_THESE_SCHOOLS = service.outerjoin(school, listed(school.c.school_id, "schools"))
+_this_school = school.c.school_id == bindparam("school")
 _of_school = device.c.school_id == bindparam("school")
 
 _ALIVE = select(service.c.epoch)
-_HEAD_OF_ONE = select(*_HEAD).where(school.c.school_id == bindparam("school"))
-_HEADS = select(service.c.epoch, school.c.school_id, *_HEAD).select_from(_THESE_SCHOOLS)
+# Not joined: SQLite would then look through all schools for those that are asked for.
+_EPOCH = _ALIVE.scalar_subquery()
+_HEAD_OF_ONE = select(*_HEAD).where(_this_school)
+_HEADS = select(_EPOCH, school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
 _SCHOOLS = select(school.c.school_id).where(school.c.last_report_at.is_not(None)).order_by(school.c.school_id)
 _DEVICES_BY_ID = select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids"))
 _SUMMARIES = (
-    select(service.c.epoch, school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
-    .select_from(_THESE_SCHOOLS.outerjoin(device, device.c.school_id == school.c.school_id))
-    .group_by(service.c.epoch, school.c.school_id, *_HEAD, device.c.status)
+    select(_EPOCH, school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
+    .select_from(school.outerjoin(device, device.c.school_id == school.c.school_id))
+    .where(listed(school.c.school_id, "schools"))
+    .group_by(school.c.school_id, *_HEAD, device.c.status)
 )
-_POSITION = select(service.c.epoch, school.c.head, school.c.floor, change.c.timestamp).select_from(
-    _THIS_SCHOOL.outerjoin(
-        change, and_(change.c.school_id == school.c.school_id, change.c.version == bindparam("version"))
+_POSITION = (
+    select(_EPOCH, school.c.head, school.c.floor, change.c.timestamp)
+    .select_from(
+        school.outerjoin(
+            change, and_(change.c.school_id == school.c.school_id, change.c.version == bindparam("version"))
+        )
     )
+    .where(_this_school)
 )
 _DEVICES_ABOVE = (
-    select(service.c.epoch, *_HEAD, *_DEVICE)
+    select(_EPOCH, *_HEAD, *_DEVICE)
     .select_from(
-        _THIS_SCHOOL.outerjoin(
+        school.outerjoin(
             device, and_(device.c.school_id == school.c.school_id, device.c.version > bindparam("version"))
         )
     )
+    .where(_this_school)
     .order_by(device.c.device_id)
 )
 _CHANGES = (
@@ -129,10 +135,9 @@ def head_of(row: Sequence[Any]) -> Head:
 
 def heads(connection: Connection, school_ids: Collection[str]) -> tuple[str, dict[str, Head]]:
     """The heads of the schools that have one, in one statement however many are asked for."""
-    rows = _some(connection.execute(_HEADS, {"schools": school_ids}))
+    rows = connection.execute(_HEADS, {"schools": school_ids}).all()
     found = {school_id: Head(version, timestamp, last) for _, school_id, version, timestamp, last in rows}
-    found.pop(None, None)
-    return rows[0].epoch, found
+    return _epoch_with(connection, rows), found
 
 
 def schools(connection: Connection) -> list[str]:
@@ -154,18 +159,20 @@ def one_device(connection: Connection, school_id: str, device_id: str) -> Device
 def snapshot(connection: Connection, school_id: str, wanted: DeviceFilter) -> tuple[str, Snapshot]:
     """Head and devices in one statement."""
     statement = _snapshot_statement(wanted.device_ids is not None, wanted.statuses is not None)
-    return _snapshot(connection.execute(statement, {"school": school_id, **_parameters(wanted)}))
+    rows = connection.execute(statement, {"school": school_id, **_parameters(wanted)}).all()
+    return _epoch_with(connection, rows), _snapshot(rows)
 
 
 def devices_above(connection: Connection, school_id: str, version: int) -> tuple[str, Snapshot]:
     """Head and the devices that changed after a version, retired or not, in one statement."""
-    return _snapshot(connection.execute(_DEVICES_ABOVE, {"school": school_id, "version": version}))
+    rows = connection.execute(_DEVICES_ABOVE, {"school": school_id, "version": version}).all()
+    return _epoch_with(connection, rows), _snapshot(rows)
 
 
 def position(connection: Connection, school_id: str, version: int) -> tuple[str, Position]:
     """What the log knows of a version, in one statement."""
-    ((epoch, head, floor, timestamp),) = _some(connection.execute(_POSITION, {"school": school_id, "version": version}))
-    return epoch, Position(0, 1, None) if head is None else Position(head, floor, timestamp)
+    rows = connection.execute(_POSITION, {"school": school_id, "version": version}).all()
+    return _epoch_with(connection, rows), Position(*rows[0][1:]) if rows else Position(0, 1, None)
 
 
 def page(connection: Connection, school_id: str, wanted: DeviceFilter, *, first: int, after: str | None) -> DevicePage:
@@ -184,14 +191,13 @@ def summaries(connection: Connection, school_ids: Collection[str]) -> tuple[str,
     """Heads and counts of all these schools, in one statement; empty ones for schools that never reported."""
     heads: dict[str, Head] = {}
     counts: dict[str, dict[Status, int]] = {school_id: {} for school_id in school_ids}
-    rows = _some(connection.execute(_SUMMARIES, {"schools": school_ids}))
+    rows = connection.execute(_SUMMARIES, {"schools": school_ids}).all()
     for _, school_id, version, timestamp, last, status, count in rows:
-        if school_id is not None:
-            heads[school_id] = Head(version, timestamp, last)
+        heads[school_id] = Head(version, timestamp, last)
         if status is not None:
             counts[school_id][_STATUSES[status]] = count
     found = {school_id: Summary(heads.get(school_id, Head()), counted) for school_id, counted in counts.items()}
-    return rows[0].epoch, found
+    return _epoch_with(connection, rows), found
 
 
 def changes(connection: Connection, school_id: str, *, after: int, limit: int) -> list[Change]:
@@ -212,20 +218,19 @@ def history(
     return HistoryPage(tuple(found[:first]), has_next=len(found) > first)
 
 
-def _some(result: CursorResult[Any]) -> Sequence[Any]:
-    """All rows: at least one, with the epoch in it, even where what was asked for is not there."""
-    rows = result.all()
-    if not rows:
-        raise NoResultFound("the database has no epoch: it is being restored")
-    return rows
+def _epoch_with(connection: Connection, rows: Sequence[Any]) -> str:
+    """The first column of the rows; where there are none, asked for by another statement of the same moment."""
+    found: str | None = rows[0][0] if rows else epoch(connection)
+    if found is None:
+        raise NoResultFound("the database has no epoch: a dump of it is being loaded")
+    return found
 
 
-def _snapshot(result: CursorResult[Any]) -> tuple[str, Snapshot]:
-    rows = _some(result)
-    epoch, *head = rows[0][:4]
-    # A school without devices to show is one row whose device columns are null, and so is one that never reported.
-    devices = tuple(_device(row[4:]) for row in rows if row[4] is not None)
-    return epoch, Snapshot(Head() if head[0] is None else head_of(head), devices)
+def _snapshot(rows: Sequence[Any]) -> Snapshot:
+    # A school without devices to show is one row whose device columns are null.
+    return Snapshot(
+        head_of(rows[0][1:4]) if rows else Head(), tuple(_device(row[4:]) for row in rows if row[4] is not None)
+    )
 
 
 def _device(row: Sequence[Any]) -> Device:
@@ -271,8 +276,8 @@ def _parameters(wanted: DeviceFilter) -> dict[str, Any]:
 @cache
 def _snapshot_statement(named: bool, selected: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
     matching = and_(device.c.school_id == school.c.school_id, *_conditions(named=named, selected=selected))
-    joined = _THIS_SCHOOL.outerjoin(device, matching)
-    return select(service.c.epoch, *_HEAD, *_DEVICE).select_from(joined).order_by(device.c.device_id)
+    joined = school.outerjoin(device, matching)
+    return select(_EPOCH, *_HEAD, *_DEVICE).select_from(joined).where(_this_school).order_by(device.c.device_id)
 
 
 @cache

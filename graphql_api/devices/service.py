@@ -33,6 +33,7 @@ from graphql_api.devices.model import (
     Summary,
 )
 from graphql_api.devices.news import News
+from graphql_api.devices.revoking import Revoking
 from graphql_api.devices.school_log import SchoolLog
 from graphql_api.devices.store import Store
 from graphql_api.devices.watches import DeviceListWatch, EventWatch, SummaryWatch
@@ -51,11 +52,12 @@ T = TypeVar("T", Recorded, Administered)
 class DeviceService:
     """The domain's front door. Errors that may leave: those of :mod:`graphql_api.errors`."""
 
-    def __init__(self, *, store: Store, news: News, feeds: Feeds, max_replay: int = 10_000) -> None:
+    def __init__(self, *, store: Store, news: News, feeds: Feeds, revoking: Revoking, max_replay: int = 10_000) -> None:
         self._max_replay = max_replay
         self._store = store
         self._news = news
         self._feeds = feeds
+        self._revoking = revoking
         self._under_way: set[asyncio.Task[Recorded] | asyncio.Task[Administered]] = set()
 
     def cursor(self, school: str, head: Head) -> str:
@@ -112,6 +114,10 @@ class DeviceService:
         """Put retired devices back into service, UNKNOWN until their next report. Raises as :meth:`retire`."""
         return await self._administer(visibility, school_id, device_ids, self._store.restore)
 
+    async def revoke_tokens(self, visibility: Visibility, subject: str, issued_before: Moment | None) -> int:
+        """Refuse a subject's tokens issued before a moment: see :meth:`Revoking.revoke`."""
+        return await self._revoking.revoke(visibility, subject, issued_before)
+
     async def mark_stale(self, school: str, *, silent_since: Moment) -> int:
         """Make devices UNKNOWN that nobody has reported since a moment, and tell all who listen.
 
@@ -127,14 +133,14 @@ class DeviceService:
 
     async def device(self, visibility: Visibility, school_id: str | None, device_id: str) -> Device | None:
         """One device, retired or not, or None."""
-        school = self._readable(visibility, school_id)
+        school = self.readable(visibility, school_id)
         return None if identifier_problem("deviceId", device_id) else await self._store.device(school, device_id)
 
     async def devices(
         self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter, *, first: int, after: str | None
     ) -> tuple[str, DevicePage]:
         """A page of the school's devices in the order of their ids, and the school."""
-        school = self._readable(visibility, school_id)
+        school = self.readable(visibility, school_id)
         return school, await self._store.page(school, wanted, first=first, after=after)
 
     async def history(
@@ -148,20 +154,20 @@ class DeviceService:
         before: int | None,
     ) -> HistoryPage:
         """A page of a device's changes, newest first."""
-        school = self._readable(visibility, school_id)
+        school = self.readable(visibility, school_id)
         if identifier_problem("deviceId", device_id):
             return HistoryPage((), has_next=False)
         return await self._store.history(school, device_id, since=since, first=first, before=before)
 
     async def summary(self, visibility: Visibility, school_id: str | None) -> tuple[str, Summary]:
         """How many devices have which status, and the school."""
-        school = self._readable(visibility, school_id)
+        school = self.readable(visibility, school_id)
         return school, await self._store.summary(school)
 
     async def summaries(self, visibility: Visibility, schools: Sequence[str]) -> Mapping[str, Summary]:
         """The summaries of several schools."""
         for school in schools:
-            self._readable(visibility, school)
+            self.readable(visibility, school)
         return await self._store.summaries(schools)
 
     async def schools(self, visibility: Visibility) -> Sequence[str]:
@@ -173,16 +179,16 @@ class DeviceService:
         self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter, *, snapshot: bool
     ) -> EventWatch:
         """Every change of the school that passes the filter."""
-        school = self._readable(visibility, school_id)
+        school = self.readable(visibility, school_id)
         return EventWatch(school, wanted, snapshot=snapshot, max_replay=self._max_replay)
 
     def watch_devices(self, visibility: Visibility, school_id: str | None, wanted: DeviceFilter) -> DeviceListWatch:
         """The school's list of devices that match the filter, kept up to date."""
-        return DeviceListWatch(self._readable(visibility, school_id), wanted)
+        return DeviceListWatch(self.readable(visibility, school_id), wanted)
 
     def watch_summary(self, visibility: Visibility, school_id: str | None) -> SummaryWatch:
         """The school's summary, kept up to date."""
-        return SummaryWatch(self._readable(visibility, school_id))
+        return SummaryWatch(self.readable(visibility, school_id))
 
     @asynccontextmanager
     async def follow(self, school: str) -> AsyncIterator[SchoolLog]:
@@ -198,7 +204,13 @@ class DeviceService:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    def _readable(self, visibility: Visibility, school_id: str | None) -> str:
+    def readable(self, visibility: Visibility, school_id: str | None) -> str:
+        """The school that is meant, if the caller may read it.
+
+        Raises:
+            Forbidden: the school is not the caller's, or the scope ``devices:read`` is missing.
+            BadUserInput: as :func:`choose_school`.
+        """
         require_scope(visibility, DEVICES_READ)
         return choose_school(visibility, school_id)
 

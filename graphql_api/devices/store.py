@@ -7,7 +7,8 @@ from typing import Literal, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from graphql_api.devices import log, pruning, queries, stale
+from graphql_api.access.revocations import Revocation
+from graphql_api.devices import log, pruning, queries, revocation_log, stale
 from graphql_api.devices.database import Database
 from graphql_api.devices.model import (
     Administered,
@@ -27,6 +28,7 @@ from graphql_api.devices.model import (
     Summary,
 )
 from graphql_api.devices.recording import Decision, UnknownDevices, administer, decide, mark_stale, refusal
+from graphql_api.devices.revocation_log import Place, Revoked
 from graphql_api.devices.workers import WorkerStatistics
 from graphql_api.moment import Clock, Moment, now
 
@@ -219,6 +221,29 @@ class Store:
             Unavailable: nothing was deleted; or the answer to the COMMIT was lost. Repeating it does no harm.
         """
         return await self._database.write(partial(pruning.prune, older_than=older_than, limit=limit))
+
+    async def revoke(self, subject: str, schools: Collection[str], issued_before: Moment) -> Sequence[Revocation]:
+        """Revoke a subject's tokens in these schools; returns the revocations that reach further than known ones.
+
+        Raises:
+            LimitExceeded: too many are stored: nothing was recorded.
+            Unavailable: as with :meth:`record`.
+        """
+        return await self._database.write(
+            lambda connection: revocation_log.record(connection, subject, schools, issued_before, self._clock())
+        )
+
+    async def revoked_after(self, place: Place | None) -> Revoked:
+        """What was revoked after a place: everything, where the store does not know it, or there is none yet."""
+        return await self._database.read(partial(revocation_log.revoked_after, place=place))
+
+    async def prune_revocations(self, horizon: Moment) -> int:
+        """Delete revocations of tokens issued before this moment or earlier; returns how many.
+
+        Raises:
+            Unavailable: as with :meth:`prune`.
+        """
+        return await self._database.write(partial(revocation_log.prune, horizon=horizon))
 
     async def heads(self, schools: Collection[str]) -> dict[str, Head]:
         """Where the schools' logs end, in one query; schools that never reported are absent."""

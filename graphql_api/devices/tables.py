@@ -7,7 +7,7 @@ Made and changed by ``migrations/``; a test holds the two together.
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, MetaData, SmallInteger, String, Table, Text
 from sqlalchemy.dialects.postgresql import TEXT
 
-__all__ = ["change", "device", "metadata", "school", "service"]
+__all__ = ["change", "device", "metadata", "revocation", "school", "service"]
 
 metadata = MetaData()
 
@@ -69,3 +69,18 @@ change = Table(
     sqlite_with_rowid=False,
 )
 """The log: each school's versions from its floor to its head, without holes."""
+
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("number", _VERSION, primary_key=True, autoincrement=False),
+    Column("subject", _ID, nullable=False),
+    Column("school_id", _ID, nullable=False),
+    Column("issued_before", _MOMENT, nullable=False),
+    Column("recorded_at", _MOMENT, nullable=False),
+    Index("revocation_by_subject", "subject", "school_id", unique=True),
+)
+"""Revoked tokens, of each subject and school (``"*"``: every school) the furthest-reaching revocation.
+
+Numbers come in the order of the commits; with ``recorded_at`` they tell one history from another.
+"""

@@ -3,6 +3,7 @@
 from graphql_api.schema.context import RequestContext
 from graphql_api.schema.documents import Operation
 from graphql_api.schema.execution import Executor
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.problems import FormattedError, OperationRefused, internal_error, request_error
 from graphql_api.schema.rendering import Rendering
 from graphql_api.schema.result import Result, encode_errors
@@ -10,6 +11,7 @@ from graphql_api.schema.result import Result, encode_errors
 __all__ = [
     "Executor",
     "FormattedError",
+    "Guard",
     "Operation",
     "OperationRefused",
     "Rendering",

@@ -4,7 +4,7 @@ A subscription's context holds no user on purpose: what it yields must be the sa
 see the same, so that they can share one execution.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +14,19 @@ from graphql_api.access.principal import Principal, Visibility
 from graphql_api.devices.model import Summary
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
-from graphql_api.errors import Unauthenticated
+from graphql_api.errors import BadUserInput, Unauthenticated
 from graphql_api.schema.documents import Operation
+from graphql_api.schema.guard import Guard
 
 __all__ = ["RequestContext", "SubscriptionContext"]
 
 _ANONYMOUS = (
     "Expected a token, but none came with the call. "
     "Send it as `Authorization: Bearer ...`, or in the payload of connection_init."
+)
+_NOTHING_TO_RENEW = (
+    "Expected renewAuthorization on a WebSocket, whose token it renews, but it came by HTTP. "
+    "There each request has its own token: send the new one as `Authorization: Bearer ...`."
 )
 
 
@@ -33,6 +38,10 @@ class RequestContext:
     caller: Principal | None
     operation: Operation | None = None
     """What is executed; the executor puts it here, for Strawberry's extension to find."""
+    renew: Callable[[str], Awaitable[Principal]] | None = None
+    """Goes on with another token on the connection that the call came by; None: it has no token of its own."""
+    guard: Guard = field(init=False)
+    """How much the operation may ask for; the executor puts it here."""
     _summaries: DataLoader[str, Summary] | None = field(default=None, init=False)
 
     @property
@@ -50,6 +59,19 @@ class RequestContext:
     def visibility(self) -> Visibility:
         """What the caller may see and do. Raises as :attr:`principal`."""
         return self.principal.visibility
+
+    async def renew_authorization(self, token: str) -> Principal:
+        """Who calls from now on.
+
+        Raises:
+            BadUserInput: there is no connection to go on with; else as the connection says, and :attr:`principal`.
+        """
+        _ = self.principal
+        if self.renew is None:
+            raise BadUserInput(_NOTHING_TO_RENEW)
+        # What comes after it in the same mutation is done with the new one.
+        self.caller = await self.renew(token)
+        return self.caller
 
     async def summary(self, school: str) -> Summary:
         """A school's summary; all that one request asks for come in one query of the store."""
@@ -71,7 +93,8 @@ class SubscriptionContext:
     service: DeviceService
     caller_visibility: Visibility | None
     operation: Operation
-    """As in :class:`RequestContext`."""
+    guard: Guard
+    """Both as in :class:`RequestContext`."""
     items: Callable[[Watch[Any]], AsyncGenerator[Any, None]]
     """Told what the resolver has chosen to watch; iterates over what there is to be told of it."""
 

@@ -7,21 +7,22 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
-    SelectionNode,
     parse,
     validate,
 )
 from strawberry.extensions import SchemaExtension
 
+from graphql_api.limits import Limits
+from graphql_api.refusals import Limit
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.problems import OperationRefused, request_error, validation_error
+from graphql_api.schema.shape import shape_of
 
 __all__ = ["Documents", "Operation", "PreparedDocument"]
 
@@ -33,13 +34,10 @@ _REMEMBERED_CHARACTERS = 262_144
 _LONGEST_REMEMBERED = 16_384
 
 
-# What a document may hold, so that reading it does not keep everybody waiting: validation compares fields
+# What a document may hold is limited, so that reading it does not keep everybody waiting: validation compares fields
 # with each other, in a time that grows with the square of their number, and fragments multiply
-# them. A round of 1,000 reports with all their fields, written into the document, has some 16,000 tokens;
-# the introspection of GraphiQL, fragments spread, some 200 fields.
-_MOST_CHARACTERS = 262_144
-_MOST_TOKENS = 20_000
-_MOST_FIELDS = 400
+# them. A token has rarely more characters than this, comments and space included.
+_CHARACTERS_A_TOKEN = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,22 @@ class Operation:
 class _Checked:
     document: DocumentNode
     errors: Sequence[dict[str, Any]] = ()
+    limit: Limit | None = None
+    """The limit that the text does not keep."""
+
+
+class _TooMuch(Exception):
+    def __init__(self, limit: Limit, most: int, unit: str, of_what: str = "") -> None:
+        self.limit = limit
+        super().__init__(f"Expected a document of at most {most} {unit}{of_what}, but this one has more.")
 
 
 class Documents:
     """Checks operations before they are executed. Remembers a bounded number of texts."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, guard: Guard | None = None) -> None:
         self._schema = schema
+        self._guard = guard or Guard()
         self._checked: OrderedDict[str, _Checked] = OrderedDict()
         self._characters = 0
 
@@ -80,6 +87,8 @@ class Documents:
                 for can't be told (GraphQL specification, section 6.1, GetOperation).
         """
         checked = self._check(query)
+        if checked.limit:
+            self._guard.refusals.count(checked.limit)
         if checked.errors:
             raise OperationRefused(checked.errors)
         operations = [node for node in checked.document.definitions if isinstance(node, OperationDefinitionNode)]
@@ -105,20 +114,21 @@ class Documents:
 
     def _parse_and_validate(self, query: str) -> _Checked:
         nothing = DocumentNode(definitions=())
-        if len(query) > _MOST_CHARACTERS:
-            text = f"Expected a document of at most {_MOST_CHARACTERS} characters, but this one has {len(query)}."
-            return _Checked(nothing, [request_error("LIMIT_EXCEEDED", text)])
         try:
-            document = parse(query, max_tokens=_MOST_TOKENS)
-            if _count_fields(document) > _MOST_FIELDS:
-                text = f"Expected a document of at most {_MOST_FIELDS} fields, fragments spread, but this one has more."
-                return _Checked(nothing, [request_error("LIMIT_EXCEEDED", text)])
+            document = _parse(query, self._guard.limits)
+            if not self._guard.limits.introspection and (
+                errors := validate(self._schema, document, [NoSchemaIntrospectionCustomRule])
+            ):
+                return _Checked(nothing, [validation_error(error) for error in errors], Limit.INTROSPECTION)
             errors = validate(self._schema, document)
+        except _TooMuch as refused:
+            return _Checked(nothing, [request_error("LIMIT_EXCEEDED", str(refused))], refused.limit)
         except GraphQLSyntaxError as error:
-            return _Checked(nothing, [request_error("GRAPHQL_PARSE_FAILED", error)])
+            limit = Limit.DOCUMENT_DEPTH if "nested too deeply" in error.message else None
+            return _Checked(nothing, [request_error("GRAPHQL_PARSE_FAILED", error)], limit)
         except RecursionError:
             text = "Expected a document of sensible depth, but this one is nested too deeply."
-            return _Checked(nothing, [request_error("GRAPHQL_PARSE_FAILED", text)])
+            return _Checked(nothing, [request_error("GRAPHQL_PARSE_FAILED", text)], Limit.DOCUMENT_DEPTH)
         if errors:
             return _Checked(nothing, [validation_error(error) for error in errors])
         return _Checked(document)
@@ -139,33 +149,26 @@ class PreparedDocument(SchemaExtension):
         yield
 
 
-def _count_fields(document: DocumentNode) -> int:
-    """The fields that are executed at most, each fragment counted wherever it is spread."""
-    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    counted: dict[str, int] = {}
-
-    def count(selections: Sequence[SelectionNode]) -> int:
-        found = 0
-        for node in selections:
-            if isinstance(node, FragmentSpreadNode):
-                found += count_fragment(node.name.value)
-                continue
-            found += isinstance(node, FieldNode)
-            if inner := getattr(node, "selection_set", None):
-                found += count(inner.selections)
-        return found
-
-    def count_fragment(name: str) -> int:
-        if name not in counted:
-            # Zero while it is being counted: a fragment in itself is for validation to refuse.
-            counted[name] = 0
-            if fragment := fragments.get(name):
-                counted[name] = count(fragment.selection_set.selections)
-        return counted[name]
-
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    # A fragment that is spread nowhere is read by validation all the same.
-    return max(sum(count(node.selection_set.selections) for node in operations), sum(map(count_fragment, fragments)))
+def _parse(query: str, limits: Limits) -> DocumentNode:
+    """The document, if it keeps the limits."""
+    characters = limits.max_document_tokens * _CHARACTERS_A_TOKEN
+    if len(query) > characters:
+        raise _TooMuch(Limit.DOCUMENT_SIZE, characters, "characters")
+    try:
+        document = parse(query, max_tokens=limits.max_document_tokens)
+    except GraphQLSyntaxError as error:
+        # graphql-core has no error of its own for it.
+        if "tokens. Parsing aborted" in error.message:
+            raise _TooMuch(Limit.DOCUMENT_SIZE, limits.max_document_tokens, "tokens") from None
+        raise
+    shape = shape_of(document)
+    if shape.fields > limits.max_document_fields:
+        raise _TooMuch(Limit.DOCUMENT_FIELDS, limits.max_document_fields, "fields", ", fragments spread")
+    if shape.aliases > limits.max_document_aliases:
+        raise _TooMuch(Limit.DOCUMENT_ALIASES, limits.max_document_aliases, "aliases", ", fragments spread")
+    if shape.depth > limits.max_document_depth:
+        raise _TooMuch(Limit.DOCUMENT_DEPTH, limits.max_document_depth, "levels of fields")
+    return document
 
 
 def _name(node: OperationDefinitionNode) -> str | None:

@@ -1,19 +1,20 @@
 """Executing operations: documents in, results out, Strawberry inside."""
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import strawberry
 from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 
 from graphql_api.access.principal import Visibility
 from graphql_api.devices.service import DeviceService
 from graphql_api.schema.context import RequestContext, SubscriptionContext
 from graphql_api.schema.documents import Documents, Operation, PreparedDocument
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.mutation import Mutation
-from graphql_api.schema.problems import OperationRefused, request_error
 from graphql_api.schema.query import Query
 from graphql_api.schema.rendering import Rendering
 from graphql_api.schema.result import Result, result_of
@@ -23,8 +24,18 @@ from graphql_api.schema.subscription import Subscription
 __all__ = ["Executor"]
 
 
-# Coercing a list of input objects keeps everybody waiting, some 40 us an item. No argument may have as many.
-_LONGEST_LIST = 5_000
+class _Execution(StrawberryGraphQLCoreExecutionContext):
+    """Forgets, after each result of a subscription, what helped to come to it."""
+
+    def build_per_event_executor(self, payload: Any) -> Self:
+        """The executor of one event.
+
+        graphql-core 3.3.2 lets all events of a subscription share one memo of selected fields, and keys it by lists
+        that each event makes anew: some 5 KB a result, kept for as long as the subscription lasts.
+        """
+        executor = super().build_per_event_executor(payload)
+        executor._relevant_sub_fields = {}  # noqa: SLF001 - there is no other way to it
+        return executor  # type: ignore[return-value] # a copy of this one
 
 
 class _Schema(strawberry.Schema):
@@ -33,21 +44,24 @@ class _Schema(strawberry.Schema):
 
 
 class Executor:
-    """The schema of the contract, and the way to run operations against it."""
+    """The schema of the contract, and the way to run operations against it, within limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
+        self.guard = guard or Guard()
+        """What operations may ask for."""
         self._schema = _Schema(
             query=Query,
             mutation=Mutation,
             subscription=Subscription,
             config=StrawberryConfig(scalar_map=SCALARS),
             extensions=[PreparedDocument],
+            execution_context_class=_Execution,
         )
         # The graphql-core schema that Strawberry's is made of; its documentation names this
         # attribute as the way to it.
         core = self._schema._schema  # noqa: SLF001 - see above
         _leave_null_unsaid(core)
-        self._documents = Documents(core)
+        self._documents = Documents(core, self.guard)
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
@@ -63,10 +77,12 @@ class Executor:
         Cancelling it does not undo a mutation that has begun.
 
         Raises:
+            LimitExceeded: the variables are too large.
             OperationRefused: the variables don't fit.
         """
-        _check_lists(variables)
+        self.guard.check_variables(variables)
         context.operation = operation
+        context.guard = self.guard
         result = await self._schema.execute(
             operation.query,
             variable_values=dict(variables),
@@ -86,9 +102,9 @@ class Executor:
         """An execution of a subscription, to be opened and closed by the caller; what it renders knows no user.
 
         Raises:
-            OperationRefused: a list among the variables is too long.
+            LimitExceeded: the variables are too large.
         """
-        _check_lists(variables)
+        self.guard.check_variables(variables)
 
         async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
             return await self._schema.stream(
@@ -98,14 +114,7 @@ class Executor:
                 operation_name=operation.name,
             )
 
-        return Rendering(start, service=service, visibility=visibility, operation=operation)
-
-
-def _check_lists(variables: Mapping[str, Any]) -> None:
-    for name, value in variables.items():
-        if isinstance(value, list) and len(value) > _LONGEST_LIST:
-            text = f"Expected the list ${name} to have at most {_LONGEST_LIST} items, but it has {len(value)}."
-            raise OperationRefused([request_error("LIMIT_EXCEEDED", text)])
+        return Rendering(start, service=service, visibility=visibility, operation=operation, guard=self.guard)
 
 
 def _leave_null_unsaid(schema: GraphQLSchema) -> None:

@@ -6,7 +6,7 @@ from graphql_api.devices.model import Report
 from graphql_api.moment import Moment
 from graphql_api.schema.context import RequestContext
 from graphql_api.schema.enums import OnInvalid, Status
-from graphql_api.schema.outputs import Device, PublishResult
+from graphql_api.schema.outputs import Device, PublishResult, Viewer
 
 __all__ = ["DeviceStatusInput", "Mutation"]
 
@@ -67,6 +67,7 @@ class Mutation:
     ) -> list[Device]:
         """The devices as they now stand."""
         context = info.context
+        context.guard.admit_publish(context.principal.subject)
         devices = await context.service.retire(context.visibility, school_id, device_ids)
         return [Device.of(device) for device in devices]
 
@@ -76,13 +77,34 @@ class Mutation:
     ) -> list[Device]:
         """The devices as they now stand."""
         context = info.context
+        context.guard.admit_publish(context.principal.subject)
         devices = await context.service.restore(context.visibility, school_id, device_ids)
         return [Device.of(device) for device in devices]
+
+    @strawberry.mutation(
+        description="On a WebSocket: go on with a fresh token of the same subject. Running subscriptions go on, but "
+        "those of a school that it does not allow end with FORBIDDEN. A token that is refused changes nothing."
+    )
+    async def renew_authorization(self, info: Info, token: str) -> Viewer:
+        """The bearer of the new token."""
+        return Viewer.of(await info.context.renew_authorization(token))
+
+    @strawberry.mutation(
+        description="Needs devices:admin. From now on the subject's tokens are refused that were issued before the "
+        "moment (default: now) or don't say when, and the connections that they opened end within two seconds. Who may "
+        "act for some schools only reaches tokens that name one of these. Returns how many connections ended at once: "
+        "those of the process that answers."
+    )
+    async def revoke_tokens(self, info: Info, subject: strawberry.ID, issued_before: Moment | None = None) -> int:
+        """How many connections ended at once."""
+        context = info.context
+        return await context.service.revoke_tokens(context.visibility, subject, issued_before)
 
 
 async def _publish(
     context: RequestContext, school_id: str | None, inputs: list[DeviceStatusInput], on_invalid: OnInvalid
 ) -> PublishResult:
+    context.guard.admit_publish(context.principal.subject)
     school, recorded = await context.service.publish(
         context.visibility,
         school_id,

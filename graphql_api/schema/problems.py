@@ -68,7 +68,7 @@ def internal_error(error: BaseException) -> dict[str, Any]:
     logger.error("Internal error %s while an operation was executed.", error_id, exc_info=error)
     return {
         "message": f"An internal error, which the service's log has under the id {error_id}.",
-        "extensions": {"code": "INTERNAL"},
+        "extensions": {"code": "INTERNAL", "errorId": error_id},
     }
 
 

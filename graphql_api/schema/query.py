@@ -7,6 +7,7 @@ from graphql_api.identifiers import identifier_problem
 from graphql_api.moment import Moment
 from graphql_api.schema.context import RequestContext
 from graphql_api.schema.enums import Status
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.outputs import Device, School, StatusSummary, Viewer
 from graphql_api.schema.paging import (
     DeviceConnection,
@@ -21,11 +22,15 @@ __all__ = ["Query", "wanted_devices"]
 Info = strawberry.Info[RequestContext, None]
 
 
-def wanted_devices(device_ids: list[strawberry.ID] | None, statuses: list[Status] | None) -> DeviceFilter:
+def wanted_devices(guard: Guard, device_ids: list[strawberry.ID] | None, statuses: list[Status] | None) -> DeviceFilter:
     """The filter that the arguments name; an absent or null argument leaves nothing out.
 
     What can be no device's id is the id of no device, and is not asked of the store.
+
+    Raises:
+        LimitExceeded: there are too many ids.
     """
+    guard.check_device_ids(device_ids)
     return DeviceFilter(
         None if device_ids is None else frozenset(each for each in device_ids if not identifier_problem("", each)),
         None if statuses is None else frozenset(statuses),
@@ -71,7 +76,7 @@ class Query:
         school, page = await context.service.devices(
             context.visibility,
             school_id,
-            wanted_devices(device_ids, statuses),
+            wanted_devices(context.guard, device_ids, statuses),
             first=check_first(first),
             after=device_after(after),
         )

@@ -10,6 +10,7 @@ from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
 from graphql_api.schema.context import SubscriptionContext
 from graphql_api.schema.documents import Operation
+from graphql_api.schema.guard import Guard
 from graphql_api.schema.result import Result, result_of
 
 __all__ = ["Rendering"]
@@ -32,9 +33,10 @@ class Rendering:
         service: DeviceService,
         visibility: Visibility | None,
         operation: Operation,
+        guard: Guard,
     ) -> None:
         self._start = start
-        self._context = SubscriptionContext(service, visibility, operation, self._items)
+        self._context = SubscriptionContext(service, visibility, operation, guard, self._items)
         self._watch: Watch[Any] | None = None
         self._item: Any = _NOTHING
         self._given = asyncio.Event()

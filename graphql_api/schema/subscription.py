@@ -43,7 +43,7 @@ class Subscription:
         """The school's events."""
         context = info.context
         watch = context.service.watch_events(
-            context.visibility, school_id, wanted_devices(device_ids, statuses), snapshot=snapshot
+            context.visibility, school_id, wanted_devices(context.guard, device_ids, statuses), snapshot=snapshot
         )
         return _outputs(context.items(watch), DeviceStatusEvent.of)
 
@@ -60,7 +60,9 @@ class Subscription:
     ) -> AsyncGenerator[DeviceListUpdate, None]:
         """The school's list of devices."""
         context = info.context
-        watch = context.service.watch_devices(context.visibility, school_id, wanted_devices(device_ids, statuses))
+        watch = context.service.watch_devices(
+            context.visibility, school_id, wanted_devices(context.guard, device_ids, statuses)
+        )
         return _outputs(context.items(watch), DeviceListUpdate.of)
 
     @strawberry.subscription(description="State: the counts, now and after every round that changes them.")

@@ -170,4 +170,4 @@ def test_refusals_fit_a_close_frame(claims):
         schools_of(claims, None)
     assert len(str(refused.value).encode()) <= 123
     assert "north" not in str(refused.value)
-    assert json.dumps(refused.value.extensions) == '{"code": "UNAUTHENTICATED"}'
+    assert json.dumps(refused.value.extensions) == '{"code": "UNAUTHENTICATED", "reason": "token-invalid"}'

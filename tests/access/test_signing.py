@@ -113,6 +113,7 @@ def test_what_is_signed_for_settings_is_good_with_them(schools):
     [
         ({}, "Set DEVICE_STATUS_JWT_SECRET"),
         ({"jwt_public_key": "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----"}, "Only public keys"),
+        ({"jwks_url": "https://issuer.example.org/jwks"}, "Only public keys"),
         ({"jwt_secret": SECRET, "jwt_algorithms": "RS256"}, "DEVICE_STATUS_JWT_ALGORITHMS"),
         ({"jwt_secret": SECRET, "jwt_scope_claim": "sub"}, "the service would refuse its own token"),
     ],

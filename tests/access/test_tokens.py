@@ -164,18 +164,41 @@ def test_rotation_of_public_keys(private_keys, public_keys):
         assert "not signed with a key" in refusal(signed(good_claims(), key, algorithm), without).sentence
 
 
+def forms_of(pem):
+    """What an attacker may take for the secret: the text of a public key, whatever its line ends, or its body."""
+    return pem, pem.strip(), pem.replace("\n", "\r\n"), pem.replace("\n", "\\n"), "".join(pem.splitlines()[1:-1])
+
+
 def test_a_public_key_is_no_hs256_secret(public_pems, public_keys):
     """A token signed by HS256 with the text of a public key is refused, with a secret configured beside it or not."""
     for verifier in (
         TokenVerifier(public_keys, clock=lambda: NOW),
         TokenVerifier([*public_keys, secret_key(SECRET)], clock=lambda: NOW),
     ):
-        for pem in public_pems.values():
-            assert refusal(raw_token(HEADER, PAYLOAD, pem), verifier).reason is TokenProblem.INVALID
+        for secret in (form for pem in public_pems.values() for form in forms_of(pem)):
+            assert refusal(raw_token(HEADER, PAYLOAD, secret), verifier).reason is TokenProblem.INVALID
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["none", "None", "", "HS1", "RS1", "HS384", "hs256", None, 5, ["HS256"], {}, True]
+    "algorithm",
+    [
+        "none",
+        "None",
+        "NONE",
+        "nOnE",
+        " none",
+        "none\x00",
+        "",
+        "HS1",
+        "RS1",
+        "HS384",
+        "hs256",
+        None,
+        5,
+        ["HS256"],
+        {},
+        True,
+    ],
 )
 def test_other_algorithms_are_refused(algorithm):
     """No algorithm outside the allow-list is accepted, with a signature or without one."""
@@ -198,6 +221,38 @@ def test_an_algorithm_that_is_not_allowed():
 def test_odd_headers(header):
     """A critical extension, a key id that is no text or a detached payload: invalid."""
     assert refusal(raw_token(json.dumps({"alg": "HS256", **header}).encode(), PAYLOAD)).reason is TokenProblem.INVALID
+
+
+@pytest.mark.parametrize("name", ["jku", "x5u", "jwk", "x5c", "x5t", "x5t#S256", "typ", "cty", "zip", "enc", "epk"])
+def test_other_headers_are_not_looked_at(name):
+    """A header that points to a key, or means something elsewhere, makes a token neither good nor bad."""
+    for value in ("https://127.0.0.1:1/keys", {"kty": "oct", "k": "c2VjcmV0"}, ["MII="], None):
+        header = json.dumps({"alg": "HS256", name: value}).encode()
+        VERIFIER.verify(raw_token(header, PAYLOAD))
+        assert "not signed with a key" in refusal(raw_token(header, PAYLOAD, OTHER_SECRET)).sentence
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [
+        (b'{"alg":"none","alg":"HS256"}', True),
+        (b'{"alg":"HS256","alg":"none"}', False),
+        (b'{"alg":"HS256","kid":"a","kid":"b"}', True),
+        (b'{"alg":"HS256","kid":"a","kid":5}', False),
+        (b'{"alg":"HS256","crit":[],"crit":null}', False),
+    ],
+)
+def test_a_header_s_member_that_comes_twice(header, good):
+    """Of two members with one name the last counts, in the check and in the verification alike."""
+    token = raw_token(header, PAYLOAD)
+    assert VERIFIER.verify(token) if good else refusal(token).reason is TokenProblem.INVALID
+
+
+@pytest.mark.parametrize("key_id", ["../../etc/passwd", "' OR 1=1 --", "a" * 9_000, "", "http://127.0.0.1:1/", "\x00"])
+def test_a_key_id_chooses_no_secret(key_id):
+    """Whatever the key id of a token says, a secret without a name verifies it, and nothing else does."""
+    VERIFIER.verify(signed(good_claims(), headers={"kid": key_id}))
+    assert "not signed with a key" in refusal(signed(good_claims(), OTHER_SECRET, headers={"kid": key_id})).sentence
 
 
 @pytest.mark.parametrize(

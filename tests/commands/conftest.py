@@ -21,17 +21,26 @@ COMMAND = Path(sys.executable).with_name("device-status")
 SECRET = secrets.token_urlsafe(48)
 
 
+def changed(module: str, **replaced: str) -> list[str]:
+    """The program, with functions of one of its modules replaced by Python expressions."""
+    changes = [f"module.{name} = {expression}" for name, expression in replaced.items()]
+    lines = [f"import {module} as module", *changes, "from graphql_api.cli import main", "main()"]
+    return [sys.executable, "-c", "\n".join(lines)]
+
+
 def environment(**variables: str) -> dict[str, str]:
     """The machine's environment without settings of ours, but for these (without the prefix)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVICE_STATUS_")}
     return kept | {f"DEVICE_STATUS_{name}": value for name, value in variables.items()}
 
 
-def run(*arguments: str, cwd=None, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, cwd=None, stdin: str | None = None, program=(COMMAND,), **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     done = subprocess.run(
-        [COMMAND, *arguments],
+        [*program, *arguments],
         **given,
         capture_output=True,
         text=True,
@@ -96,12 +105,14 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, cwd=None, tmpdir=None, ignore: str = "", **variables: str) -> Iterator[Process]:
+def running(
+    *arguments: str, cwd=None, tmpdir=None, ignore: str = "", program=(COMMAND,), **variables: str
+) -> Iterator[Process]:
     """Have the command run in the background; a signal to ignore is one that it inherits as ignored."""
     shell = ["sh", "-c", f'trap "" {ignore}; exec "$@"', "sh"] if ignore else []
     env = environment(**variables) | ({"TMPDIR": str(tmpdir)} if tmpdir else {})
     popen = subprocess.Popen(
-        [*shell, COMMAND, *arguments],
+        [*shell, *program, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -132,6 +143,13 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/graphql"
 
+    # As the clients of tests/wire look for it.
+    http = url
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/graphql"
+
     def access(self, *schools: str, scopes: str = "devices:read devices:publish") -> dict[str, str]:
         """The environment that gives `watch` and `publish` their URL and a token."""
         return {"URL": self.url, "TOKEN": token(*schools, scopes=scopes)}
@@ -145,10 +163,10 @@ def token(*schools: str, scopes: str = "devices:read devices:publish") -> str:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str, port: int = 0, **variables: str) -> Iterator[Service]:
+def serving(folder: Path, *arguments: str, port: int = 0, program=(COMMAND,), **variables: str) -> Iterator[Service]:
     """A service with a database in this folder, as soon as it listens."""
     settings = {"JWT_SECRET": SECRET, "DATABASE_URL": f"sqlite:///{folder}/devices.db", **variables}
-    with running("serve", "--port", str(port), *arguments, cwd=folder, **settings) as process:
+    with running("serve", "--port", str(port), *arguments, cwd=folder, program=program, **settings) as process:
         listening = process.stderr.until(r"running on http://127\.0\.0\.1:(\d+)")
         yield Service(process, int(listening[1]))
 

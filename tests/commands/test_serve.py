@@ -8,7 +8,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.commands.conftest import SECRET, run, running, serving, token
+from tests.commands.conftest import SECRET, changed, run, running, serving, token
 
 SUBSCRIPTION = "subscription { deviceStatus(snapshot: true) { deviceId } }"
 
@@ -52,12 +52,77 @@ def test_a_port_in_use(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_workers_are_refused(tmp_path):
-    """More than one worker is refused, and the sentence says what they would need."""
-    done = run("serve", "--workers", "2", cwd=tmp_path, JWT_SECRET=SECRET)
+POSTGRESQL = "postgresql://u:pa55word@h/n"
+FILE_IS_FOR_ONE = "DEVICE_STATUS_DATABASE_URL: expected postgresql://user:password@host/database with --workers 2, but"
+MEMORY_IS_FOR_ONE = (
+    "DEVICE_STATUS_BROADCAST_URL: expected redis://host:6379, or the URL of the PostgreSQL database, with"
+)
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+@pytest.mark.parametrize(
+    ("variables", "sentences"),
+    [
+        ({}, [FILE_IS_FOR_ONE, MEMORY_IS_FOR_ONE]),
+        ({"DATABASE_URL": POSTGRESQL}, [MEMORY_IS_FOR_ONE]),
+        ({"BROADCAST_URL": "redis://h"}, [FILE_IS_FOR_ONE]),
+    ],
+    ids=["neither", "memory", "SQLite"],
+)
+def test_what_workers_can_not_share_is_refused(tmp_path, command, variables, sentences):
+    """Several workers with SQLite or memory:// are refused, and a sentence for each says what to set instead."""
+    done = run(command, "--workers", "2", cwd=tmp_path, JWT_SECRET=SECRET, **variables)
+    lines = done.stderr.splitlines()
     assert done.returncode == 2
-    assert "DEVICE_STATUS_BROADCAST_URL" in done.stderr
-    assert "PostgreSQL" in done.stderr
+    assert len(lines) == len(sentences)
+    assert all(line.startswith(sentence) for line, sentence in zip(lines, sentences, strict=True)), lines
+    assert "pa55word" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--demo", "--reload"])
+def test_what_serves_in_one_process_takes_no_workers(tmp_path, option):
+    """--demo and --reload with several workers are refused in a sentence."""
+    done = run("serve", "--workers", "2", option, cwd=tmp_path, JWT_SECRET=SECRET)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"--workers 2: expected 1 with {option}, which serves in one process.\n",
+    )
+
+
+def test_a_broadcaster_beside_a_file_is_a_warning(tmp_path):
+    """A broadcaster for several processes with an SQLite file is warned of, and serves all the same."""
+    done = run("check-config", cwd=tmp_path, JWT_SECRET=SECRET, BROADCAST_URL="redis://:pa55word@h")
+    assert done.returncode == 0
+    assert done.stderr.startswith("DEVICE_STATUS_BROADCAST_URL names a broadcaster for several processes, but")
+    assert "pa55word" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("value", ["3", "many"])
+def test_the_environment_starts_no_workers(tmp_path, monkeypatch, value):
+    """WEB_CONCURRENCY, which uvicorn would go by, is not looked at."""
+    monkeypatch.setenv("WEB_CONCURRENCY", value)
+    with serving(tmp_path) as service:
+        assert service.process.end() == 0
+        log = service.process.stderr.rest()
+    assert re.findall(r"Started server process \[(\d+)\]", log) == [str(service.process.popen.pid)]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_database_that_vanishes_at_start(tmp_path, workers):
+    """A database that is gone between the check and the start is one sentence, and no traceback."""
+    done = run(
+        *("serve", "--port", "0", "--workers", workers),
+        cwd=tmp_path,
+        program=changed("graphql_api.cli.serving", check_services="lambda settings: None"),
+        JWT_SECRET=SECRET,
+        DATABASE_URL="postgresql://u:pa55word@127.0.0.1:1/n",
+        BROADCAST_URL="redis://127.0.0.1:1",
+    )
+    assert done.returncode == 1
+    assert "pa55word" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("DEVICE_STATUS_DATABASE_URL: ")]
+    assert len(told) == 1
+    assert "postgresql://u:***@127.0.0.1:1/n can't be reached" in told[0]
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -99,11 +164,16 @@ def test_no_token_is_logged(service):
         assert json.loads(ws.recv(timeout=30))["type"] == "connected"
     with connect(f"ws://{address}/ws/device-status?token={secret}") as ws:
         assert json.loads(ws.recv(timeout=30))["type"] == "connected"
+    with connect(f"ws://{address}/graphql?token={secret}", subprotocols=["graphql-transport-ws"]) as ws:
+        ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {secret}"}}))
+        assert json.loads(ws.recv(timeout=30))["type"] == "connection_ack"
     # Handshakes are not logged, but what is not one is.
     httpx.get(f"http://{address}/ws/device-status?%74oken={secret}")
+    httpx.get(f"http://{address}/graphql?query=%7Bviewer%7Bid%7D%7D&token={secret}")
     httpx.get(f"http://{address}/health/live?token={secret}")
     log = service.process.stderr
     log.until(r"GET /ws/device-status\?\.\.\. HTTP")
+    log.until(r"GET /graphql\?\.\.\. HTTP")
     log.until(r"GET /health/live\?\.\.\. HTTP")
     assert not re.search(r"token=|school_id|eyJ", "\n".join(log.seen))
 

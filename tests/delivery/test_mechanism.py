@@ -78,8 +78,10 @@ class Service:
         self.news = ScriptedNews()
         # Three rounds of four changes are remembered, and as much of what was rendered.
         self.feeds = await enter(Feeds(store=self.store, news=self.news, compare_interval=3_600, recent_limit=4_800))
-        self.devices = DeviceService(store=self.store, news=self.news, feeds=self.feeds, max_replay=MAX_REPLAY)
-        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000))
+        self.devices = DeviceService(
+            store=self.store, news=self.news, feeds=self.feeds, revoking=None, max_replay=MAX_REPLAY
+        )
+        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000, unfinished_limit=300))
 
     def close(self):
         with self._runner:

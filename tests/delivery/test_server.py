@@ -8,9 +8,11 @@ import pytest
 import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.protocol import State
 
 from graphql_api.delivery.extension import transport_of, wire_of
 from graphql_api.delivery.server import Server, server_config
+from graphql_api.delivery.session import END_TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
@@ -85,3 +87,92 @@ async def test_a_handshake_that_is_no_good_is_refused(served):
     writer.close()
     await writer.wait_closed()
     assert application.scopes == []
+
+
+class Transport(asyncio.Transport):
+    """Takes note of what it is told, and has a client that takes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = b""
+        self.reading = True
+        self.aborted = asyncio.Event()
+        self.protocol = None
+
+    def is_closing(self):
+        return self.aborted.is_set()
+
+    def write(self, data):
+        first, self.written = not self.written, self.written + data
+        if first and self.protocol:
+            self.protocol.pause_writing()
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """No bytes may wait unheard of: none do yet."""
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def close(self):
+        """Waits for the client to take what was written."""
+
+    def abort(self):
+        self.aborted.set()
+
+
+class Echo:
+    """A client's session that answers each message."""
+
+    def __init__(self, transport):
+        self.transport = transport
+        self.writable = True
+
+    def on_message(self, message):
+        self.transport.write(message.encode())
+
+    def on_writable(self, *, writable):
+        self.writable = writable
+
+    def on_gone(self):
+        """Nothing is held."""
+
+    def on_restart(self):
+        raise AssertionError("it is closed already")
+
+
+@pytest.fixture
+async def handed_over():
+    """A WebSocket whose client has sent a message before it was handed over, and takes no answer."""
+    config = server_config(Application(), host="127.0.0.1", port=0, message_limit=1_000, shutdown_timeout=1)
+    config.load()
+    transport = Transport()
+    protocol = config.ws_protocol_class(config, uvicorn.server.ServerState(), {})
+    protocol.connection_made(transport)
+    protocol.queue.put_nowait({"type": "websocket.receive", "text": "early"})
+    protocol.read_paused, transport.reading = True, False
+    transport.protocol = protocol
+    echo = Echo(transport)
+    protocol.hand_over(echo)
+    return protocol, transport, echo
+
+
+async def test_who_does_not_take_the_answer_to_an_early_message_is_not_listened_to(handed_over):
+    """A message that came before the wire was handed over is answered; while the answer is not taken, none is read."""
+    protocol, transport, echo = handed_over
+    assert transport.written == b"early"
+    assert (transport.reading, echo.writable) == (False, False)
+    protocol.resume_writing()
+    assert (transport.reading, echo.writable) == (True, True)
+
+
+async def test_a_server_that_ends_does_not_wait_for_a_peer_that_was_closed_and_does_not_read(handed_over):
+    """A connection that is being closed is aborted in time though the server is told to end meanwhile."""
+    protocol, transport, _ = handed_over
+    protocol.conn.state = State.OPEN
+    protocol.close(1013, "slow")
+    protocol.shutdown()
+    async with asyncio.timeout(END_TIMEOUT + 1):
+        await transport.aborted.wait()

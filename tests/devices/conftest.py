@@ -45,8 +45,9 @@ def sqlite_url(tmp_path):
     return f"sqlite:///{tmp_path}/devices.db"
 
 
-@pytest.fixture
-def postgresql_url(postgresql):
+@contextmanager
+def fresh_database(postgresql):
+    """The URL of an empty database on this server."""
     name = f"devices_{uuid.uuid4().hex}"
     server = sa.create_engine(
         sa.make_url(postgresql).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
@@ -56,6 +57,12 @@ def postgresql_url(postgresql):
         yield sa.make_url(postgresql).set(database=name).render_as_string(hide_password=False)
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     server.dispose()
+
+
+@pytest.fixture
+def postgresql_url(postgresql):
+    with fresh_database(postgresql) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

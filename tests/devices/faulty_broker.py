@@ -11,10 +11,10 @@ class FaultyBroker:
     shared = True
     message_limit = None
 
-    def __init__(self, deaf, refuse, closed, hang):
+    def __init__(self, **faults):
         self.hanging = asyncio.Event()
         self.let_go = asyncio.Event()
-        self._faults = {"deaf": deaf, "refuse": refuse, "closed": closed, "hang": hang}
+        self._faults = faults
 
     def make(self):
         faults = {name for name, count in self._faults.items() if count}
@@ -40,9 +40,11 @@ class FaultyBackend(MemoryBackend):
     async def publish(self, channel, message):
         if "refuse" in self._faults:
             raise ConnectionError("refused")
+        if "mute" in self._faults:
+            await self._broker.let_go.wait()
         if "deaf" not in self._faults:
             await super().publish(channel, message)
 
 
-def faulty(*, deaf=0, refuse=0, closed=0, hang=0):
-    return FaultyBroker(deaf, refuse, closed, hang)
+def faulty(*, deaf=0, refuse=0, closed=0, hang=0, mute=0):
+    return FaultyBroker(deaf=deaf, refuse=refuse, closed=closed, hang=hang, mute=mute)

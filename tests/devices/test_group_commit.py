@@ -230,6 +230,34 @@ async def test_a_statement_that_fails_undoes_nothing_but_itself(store):
     assert good.result().head.version == 2
 
 
+async def test_a_statement_that_takes_the_transaction_along_fails_all_of_it(store):
+    """When a full disk makes SQLite give up the whole transaction, no write of it is told that it was recorded."""
+    if store._database._engines.writer.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL gives up no more than a savepoint")
+
+    def fill_up(connection):
+        connection.exec_driver_sql("CREATE TABLE filler (filling)")
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
+        try:
+            connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(1000000))")
+        finally:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+    async with store_held_up(store):
+        writes = [
+            asyncio.ensure_future(store.record("s", [(0, Report("a", Status.ONLINE))])),
+            asyncio.ensure_future(store._database.write(fill_up, school="s")),
+            asyncio.ensure_future(store.record("s", [(0, Report("b", Status.ONLINE))])),
+        ]
+        await waiting(store, 3)
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    told = [outcome.head.version for outcome in outcomes if not isinstance(outcome, Exception)]
+    assert told == [change.version for change in await store.changes("s", after=0, limit=100)]
+    assert isinstance(outcomes[1], Unavailable)
+    assert (await store.record("s", [(0, Report("c", Status.ONLINE))])).head.version == len(told) + 1
+
+
 async def test_a_lost_commit_is_told_to_all_of_it(store):
     """When the answer to the COMMIT of several rounds is lost, every caller learns that its round may be recorded."""
     with lost_answers(store._database):

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis as SynchronousRedis
+from redis.asyncio import Redis
 
 from graphql_api.devices.model import Change, Round, Status
 from graphql_api.devices.news import News
@@ -75,7 +77,28 @@ def test_a_round_survives_the_journey(news):
 
 @given(
     st.text()
-    | st.sampled_from(["null", "[]", "[1,2,3,4,5,6]", "[1,1,1,1,1,[[]]]", '[1,1,1,null,1,[["d","NO",null,1,1,1]]]'])
+    | st.sampled_from(
+        [
+            "null",
+            "[]",
+            "[1,2,3,4,5,6]",
+            "[1,1,1,1,1,[[]]]",
+            '[1,1,1,1,1,[{"d":1}]]',
+            '[1,1,1,null,1,[["d","NO",null,1,1,1]]]',
+            '[1,1,1,null,1,[["d","ONLINE",null,1,1,1,1]]]',
+            '[1,1,1,null,1,[["d","ONLINE","",1,1,1]]]',
+            '[1,1,1,null,1,[[7,"ONLINE",null,1,1,1]]]',
+            '[1,1,1,null,1,[["d","ONLINE",null,1,1,"1"]]]',
+            '[1,2,1,null,1,[["d","ONLINE",null,1,1,1]]]',
+            '[1,"2",1,null,1,[]]',
+            "[2,1,1,null,1,[]]",
+            "[0,1,1,null,1,[]]",
+            "[true,1,1,null,1,[]]",
+            "[1,1,1,1.5,1,[]]",
+            '[1,1,1,1,"1",[]]',
+            "[" * 5_000,
+        ]
+    )
 )
 def test_a_message_of_somebody_else_is_refused(message):
     """Text that encode did not write raises ValueError, and nothing else."""
@@ -158,6 +181,24 @@ async def test_redis_restarts_under_a_listener(redis):
             assert (await rebuilt(news, attempt - 1)).connected
             news.announce(round_of("a", attempt))
             assert (await anext(heard)).last == attempt
+
+
+async def test_redis_cuts_off_who_reads_too_slowly(redis):
+    """When Redis ends a subscriber's connection, as it does when its output buffer is full, the listener hears on."""
+    async with news_over(redis.url) as news, news.listen("a") as heard:
+        shout(redis.url, news._channel("a"))
+        assert (await rebuilt(news)).connected
+        news.announce(round_of("a", 1))
+        assert (await anext(heard)).last == 1
+
+
+def shout(url, channel):
+    """More than the network and the buffer take, while the loop stands still and nothing is read."""
+    with SynchronousRedis.from_url(url) as client:
+        client.config_set("client-output-buffer-limit", "pubsub 1000000 0 0")
+        for _ in range(40):
+            client.publish(channel, bytes(1_000_000))
+        assert not client.pubsub_numsub(channel)[0][1]
 
 
 async def test_postgresql_ends_the_connections(postgresql_url):
@@ -292,8 +333,8 @@ async def test_a_broker_that_hangs_holds_up_nobody():
         assert await listening == 1
 
 
-async def hear_one(news):
-    async with news.listen("a") as heard:
+async def hear_one(news, school="a"):
+    async with news.listen(school) as heard:
         return (await anext(heard)).last
 
 
@@ -311,3 +352,40 @@ async def test_a_subscription_may_be_cancelled():
         async with news.listen("a") as heard:
             news.announce(round_of("a", 1))
             assert (await anext(heard)).last == 1
+
+
+async def test_a_cancelled_subscription_leaves_no_channel_behind(redis):
+    """A listener that is cancelled while it subscribes is not subscribed: the broker sends nothing for nobody."""
+    async with news_over(redis.url) as news:
+        # However far it has come: the command is on its way, and not confirmed yet, after a few turns of the loop.
+        for turns in range(1, 12):
+            listening = asyncio.create_task(hear_one(news, f"s{turns}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            listening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await listening
+        async with news.listen("b"), Redis.from_url(redis.url) as client:
+            channels = {name.decode() for name in await client.pubsub_channels()}
+        assert news._channel("b") in channels
+        assert channels.isdisjoint(news._channel(f"s{turns}") for turns in range(1, 12))
+        assert news.statistics().rebuilds == 0
+
+
+async def test_the_last_words_are_heard(redis):
+    """Rounds announced right before the end are still sent."""
+    async with news_over(redis.url) as other, other.listen("a") as heard:
+        async with news_over(redis.url) as news:
+            for version in (1, 2, 3):
+                news.announce(round_of("a", version))
+        assert [(await anext(heard)).last for _ in range(3)] == [1, 2, 3]
+        assert news.statistics().sent == 3
+
+
+async def test_a_broker_that_hangs_does_not_hold_up_the_end():
+    """With a broker that takes nothing, the end comes all the same, and what was to be said is lost."""
+    async with news_over(faulty(mute=1)) as news:
+        news.announce(round_of("a", 1))
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 4
+    assert news.statistics().sent == 0

@@ -4,21 +4,16 @@ import asyncio
 import contextlib
 
 import pytest
-import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from graphql_api.devices.contradiction import Contradiction, Known, in_head, in_page
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.feed import Feed
-from graphql_api.devices.feeds import Feeds
-from graphql_api.devices.model import Change, DeviceFilter, Head, Report, Status
+from graphql_api.devices.model import DeviceFilter, Head
 from graphql_api.devices.recent import RecentChanges
 from graphql_api.devices.school_log import SchoolLog
 from graphql_api.errors import Unavailable
-from graphql_api.moment import Moment
-from tests.devices.conftest import plain_engine
 from tests.devices.scripted_news import ScriptedNews, announcement
 from tests.devices.scripted_store import ScriptedStore
 
@@ -116,7 +111,8 @@ class SwappedUnderFeed(RuleBasedStateMachine):
     @rule(data=st.data(), keep=st.booleans(), with_changes=st.booleans())
     def hear(self, data, keep, with_changes):
         """One of the messages arrives: late, again, without its changes, or none of this."""
-        index = data.draw(st.integers(0, len(self.messages) - 1))
+        # Drawn from the newest on.
+        index = -1 - data.draw(st.integers(0, len(self.messages) - 1))
         epoch, news = self.messages[index] if keep else self.messages.pop(index)
         # Those of another epoch come on another channel.
         if epoch == self.feed._channel_epoch and self.news.listening == 1:
@@ -214,7 +210,7 @@ class SwappedUnderFeed(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_reset_for_nothing(self):
-        """Whatever becomes of messages, comparisons and readings, it is no reset while the store is one and the same."""
+        """Whatever becomes of messages, comparisons and readings, it is no reset while the store is the same."""
         if not self.meddled:
             assert self.feed.resets == 0
             assert self.listener.received == self.store.log[self.listener.base.version : self.listener.place.version]
@@ -231,3 +227,142 @@ class SwappedUnderFeed(RuleBasedStateMachine):
 
 TestSwappedUnderFeed = SwappedUnderFeed.TestCase
 TestSwappedUnderFeed.settings = settings(max_examples=250, stateful_step_count=25)
+
+
+@contextlib.asynccontextmanager
+async def running(store):
+    """A feed that listens, and what it hears."""
+    news = ScriptedNews()
+    feed = Feed("s", store=store, news=news, recent=RecentChanges(10**6))
+    task = asyncio.create_task(feed.run())
+    await feed.ready.wait()
+    yield feed, news
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def heard(feed, version):
+    await feed.until(lambda feed: feed.head.version == version)
+
+
+async def test_a_head_that_was_read_before_a_commit_is_no_reset():
+    """An answer of the store that is older than the news of a commit is compared with what was known before them."""
+    store = ScriptedStore()
+    async with running(store) as (feed, news):
+        known, head = feed.known, store.head
+        news.say("s", announcement(store.record(2)))
+        await heard(feed, 2)
+        feed.compare(known, store.epoch, head)
+        assert (feed.resets, feed.head.version) == (0, 2)
+        feed.compare(feed.known, store.epoch, head)
+        assert (feed.resets, feed.head.version) == (1, 0)
+
+
+async def test_an_answer_from_before_a_reset_is_not_compared():
+    """What the store said before the log was found to be another one says nothing of the new one."""
+    store = ScriptedStore()
+    store.record(2)
+    async with running(store) as (feed, _):
+        known, head = feed.known, store.head
+        store.swap(1)
+        await store.heads(["s"])
+        feed.compare(feed.known, store.epoch, store.head)
+        feed.compare(known, "epoch 0", head)
+        assert (feed.resets, feed.epoch, feed.head, feed.newest) == (1, "epoch 1", store.head, store.head)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_the_next_version_of_another_history_is_not_taken_in(size):
+    """After a restore that nobody has noticed, changes whose versions are next do not follow what was delivered."""
+    store = ScriptedStore()
+    async with running(store) as (feed, news):
+        for _ in range(3):
+            news.say("s", announcement(store.record(1)))
+        await heard(feed, 3)
+        store.restore(2)
+        if size == 1:
+            # Its message is lost, and the next one's versions fit.
+            store.record(1)
+        news.say("s", announcement(store.record(size)))
+        await feed.until(lambda feed: feed.resets)
+        assert feed.after(3) is None
+        assert feed.head.timestamp == store.head.timestamp
+
+
+async def test_a_late_message_of_the_old_history_is_not_taken_in():
+    """A message from before the restore, whose versions are next by now, is read from the log instead."""
+    store = ScriptedStore()
+    async with running(store) as (feed, news):
+        rounds = [store.record(1) for _ in range(3)]
+        for each in rounds[:2]:
+            news.say("s", announcement(each))
+        await heard(feed, 2)
+        store.restore(1)
+        feed.compare(feed.known, store.epoch, store.head)
+        kept = store.record(1)
+        news.say("s", announcement(kept))
+        await heard(feed, 2)
+        news.say("s", announcement(rounds[2]))
+        store.record(1)
+        await feed.until(lambda feed: feed.head.version == 3)
+        assert feed.head.timestamp == store.head.timestamp
+
+
+async def test_what_is_read_across_a_reset_is_not_believed():
+    """Snapshot, places and pages that were asked for in the old log, and arrive in the new one, are not used."""
+    store = ScriptedStore()
+    store.record(4)
+    async with running(store) as (feed, _):
+        log = SchoolLog(feed, store)
+        lost = Cursor("epoch 0", "s", 3, store.log[2].timestamp)
+        place = Head(2, store.log[1].timestamp)
+        store.hold()
+        reading = [
+            asyncio.create_task(work)
+            for work in (log.snapshot(EVERYTHING), log.look_up(lost), log.changes_after(place))
+        ]
+        await asyncio.sleep(0)
+        store.restore(2)
+        store.record(2)
+        feed.compare(feed.known, store.epoch, store.head)
+        assert feed.resets == 1
+        store.release()
+        snapshot, held, changes = await asyncio.gather(*reading, return_exceptions=True)
+        assert isinstance(snapshot, Unavailable)
+        assert isinstance(held, Unavailable)
+        assert changes is None
+        assert not await log.look_up(lost)
+        assert [change.timestamp for change in await log.changes_after(place)] == [store.head.timestamp] * 2
+
+
+async def test_a_page_of_another_history_is_not_taken_for_the_next_changes():
+    """Before anybody has noticed a restore, who is behind is not given changes that do not follow its own."""
+    store = ScriptedStore()
+    store.record(4)
+    async with running(store) as (feed, _):
+        log = SchoolLog(feed, store)
+        place = Head(2, store.log[1].timestamp)
+        assert [change.version for change in await log.changes_after(place)] == [3, 4]
+        feed._backlog.clear()
+        store.restore(1)
+        for _ in range(5):
+            store.record(1)
+        assert await log.changes_after(place) is None
+
+
+async def test_a_snapshot_of_another_database_makes_the_feed_look():
+    """A read that finds another epoch is repeated, and the feed begins anew without waiting for a comparison."""
+    store = ScriptedStore()
+    store.record(2)
+    async with running(store) as (feed, news):
+        log = SchoolLog(feed, store)
+        store.swap(5)
+        with pytest.raises(Unavailable):
+            await log.snapshot(EVERYTHING)
+        await feed.until(lambda feed: feed.resets)
+        assert (await log.snapshot(EVERYTHING)).head.version == feed.head.version == 5
+        while feed._channel_epoch != store.epoch:  # noqa: ASYNC110 - the feed tells nobody
+            await asyncio.sleep(0)
+        news.say("s", announcement(store.record(1)))
+        await heard(feed, 6)
+        assert feed.resets == 1

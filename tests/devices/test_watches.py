@@ -32,7 +32,7 @@ async def service_of(store, *, outbox_limit=10_000, compare_interval=0.05, recen
         News(broker_of("memory://"), epoch=lambda: store.epoch, outbox_limit=outbox_limit) as news,
         Feeds(store=store, news=news, compare_interval=compare_interval, recent_limit=recent_limit) as feeds,
     ):
-        service = DeviceService(store=store, news=news, feeds=feeds)
+        service = DeviceService(store=store, news=news, feeds=feeds, revoking=None)
         yield service
         await service.finish()
 

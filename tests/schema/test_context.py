@@ -21,6 +21,8 @@ FIELDS = {
     "publishDeviceStatus": 'mutation { publishDeviceStatus(input: {deviceId: "a", status: ONLINE}) { changed } }',
     "publishDeviceStatuses": "mutation { publishDeviceStatuses(inputs: []) { changed } }",
     "retireDevices": "mutation { retireDevices(deviceIds: []) { id } }",
+    "renewAuthorization": 'mutation { renewAuthorization(token: "x") { id } }',
+    "revokeTokens": 'mutation { revokeTokens(subject: "x") }',
     "restoreDevices": "mutation { restoreDevices(deviceIds: []) { id } }",
 }
 SUBSCRIPTIONS = {

@@ -25,6 +25,8 @@ def test_the_set_is_complete():
         "DeviceHistory",
         "ListDevices",
         "PublishRound",
+        "RenewAuthorization",
+        "RevokeTokens",
         "Summary",
         "WatchDevices",
         "WatchEvents",
@@ -93,6 +95,19 @@ async def test_summary(caller):
     await publish(caller)
     summary = await caller.data(OPERATIONS["Summary"])
     assert (summary["total"], summary["counts"][0]) == (2, {"status": "ONLINE", "count": 2})
+
+
+async def test_renew_authorization(caller):
+    """Where there is no socket whose token could be renewed, that is what the client is told."""
+    error = await caller.refusal(OPERATIONS["RenewAuthorization"], token="x")
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "WebSocket" in error["message"]
+
+
+async def test_revoke_tokens(caller):
+    """A subject's tokens are revoked up to a moment, and nobody's connection ends where none is open."""
+    assert await caller.data(OPERATIONS["RevokeTokens"], subject="anna", issuedBefore=AT_EIGHT) == 0
+    assert caller.services.statistics().revoking.known.revocations == 1
 
 
 async def test_watch_events(caller):

@@ -36,9 +36,9 @@ def broken(caller, monkeypatch):
 
 
 def assert_masked(error, caplog):
-    assert error["extensions"] == {"code": "INTERNAL"}
     assert "hunter2" not in str(error)
     error_id = MASKED.fullmatch(error["message"])[1]
+    assert error["extensions"] == {"code": "INTERNAL", "errorId": error_id}
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert error_id in record.getMessage()
     assert "hunter2" in str(record.exc_info[1])

@@ -1,10 +1,16 @@
-"""A real uvicorn server for each test that asks for one, in the test's own event loop."""
+"""A real uvicorn server for each test that asks for one, in the test's own event loop.
+
+Every test that has to do with streams or sockets runs on both send paths: over this service's own server, whose
+extension takes frames as they are, and over stock uvicorn, which knows nothing but ASGI's own ``send``.
+"""
 
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from enum import Enum
 
 import pytest
 
@@ -14,6 +20,50 @@ from graphql_api.delivery.server import Server as UvicornServer
 from graphql_api.delivery.server import server_config
 from graphql_api.moment import SECOND, Moment, now
 from graphql_api.settings import Settings
+
+# What these test is answered in one piece, or is asked about anything but the wire: one send path says it all.
+ONE_PATH_ONLY = (
+    "test_graphql_over_http",
+    "test_head",
+    "test_health",
+    "test_http",
+    "test_postgresql",
+    "test_protocol_examples",
+)
+
+
+class SendPath(Enum):
+    """How what is sent gets to the sockets."""
+
+    EXTENSION = "extension"
+    """This service's own server, with its ASGI extension."""
+    ASGI = "asgi"
+    """Stock uvicorn, as any other server would serve the application."""
+
+
+_serving = [SendPath.EXTENSION]
+
+
+@contextlib.contextmanager
+def serving_over(path: SendPath) -> Iterator[SendPath]:
+    """Have every server that is started meanwhile send by this path. No context variable: fixtures have their own."""
+    _serving.append(path)
+    try:
+        yield path
+    finally:
+        _serving.pop()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__.rpartition(".")[2] not in ONE_PATH_ONLY:
+        metafunc.parametrize("send_path", SendPath, ids=lambda path: path.value, indirect=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def send_path(request: pytest.FixtureRequest) -> Iterator[SendPath]:
+    """The send path of every server that these tests start."""
+    with serving_over(getattr(request, "param", SendPath.EXTENSION)) as path:
+        yield path
 
 
 @dataclasses.dataclass
@@ -76,8 +126,16 @@ async def serve(settings: Settings, secret: str, clock: SettableClock | None = N
     clock = clock or SettableClock()
     app = create_app(settings, clock=clock)
     config = server_config(
-        app, host="127.0.0.1", port=0, message_limit=settings.message_limit, shutdown_timeout=2, log_config=None
+        app,
+        host="127.0.0.1",
+        port=0,
+        message_limit=settings.message_limit,
+        shutdown_timeout=2,
+        trusted_proxies=settings.trusted_proxies,
+        log_config=None,
     )
+    if _serving[-1] is SendPath.ASGI:
+        config.http, config.ws = "httptools", "websockets-sansio"
     server = UvicornServer(config)
     # Signals are the test runner's.
     server.capture_signals = contextlib.nullcontext
@@ -108,3 +166,21 @@ def settings(tmp_path, secret) -> Settings:
 async def server(settings, secret, anyio_backend) -> AsyncIterator[Server]:
     async with serve(settings, secret) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def standing_server(tmp_path_factory, send_path, anyio_backend) -> AsyncIterator[Server]:
+    """One server for all tests of a module, where they leave nothing behind that another one would see."""
+    secret = secrets.token_urlsafe(48)
+    database = tmp_path_factory.mktemp("standing") / "devices.db"
+    async with serve(Settings(jwt_secret=secret, database_url=f"sqlite:///{database}"), secret) as running:
+        yield running
+
+
+@pytest.fixture
+def nothing_logged(caplog) -> Iterator[None]:
+    """Fails a test that had anything at all logged as an error: what clients send is no error of ours."""
+    with caplog.at_level(logging.INFO):
+        yield
+    for when in ("setup", "call"):
+        assert [record.getMessage() for record in caplog.get_records(when) if record.levelno >= logging.ERROR] == []

@@ -121,7 +121,7 @@ async def test_the_answers_media_type_has_its_status_codes(server):
 
 
 async def test_bad_rounds_lose_nothing_and_are_explained(server):
-    """Each kind of bad input gets a clear error, and none of it is recorded."""
+    """Each kind of bad input gets a clear error, and none of it is recorded (G-19)."""
     token = server.token()
     await publish(server, token, known="ONLINE")
     next_week = "2099-01-01T00:00:00Z"
@@ -165,7 +165,7 @@ async def test_a_refused_round_lists_every_problem(server):
 
 
 async def test_a_repeated_round_is_unchanged(server):
-    """The same round with the same observedAt again changes nothing; an older one is stale."""
+    """The same round with the same observedAt again changes nothing; an older one is stale (G-20)."""
     token = server.token()
 
     async def report(status, observed_at):

@@ -52,7 +52,7 @@ rounds = st.tuples(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(crowd=st.lists(watchers, min_size=1, max_size=6), published=st.lists(rounds, min_size=1, max_size=8))
 async def test_nobody_receives_what_is_not_theirs_and_all_receive_what_is(server, crowd, published):
-    """Each subscriber gets exactly the changes of its school that pass its filter; a foreign school is FORBIDDEN."""
+    """Each gets exactly the changes of its school that pass its filter; a foreign school is FORBIDDEN (G-1, G-2)."""
     suffix = f"-{next(example_numbers)}"
     async with contextlib.AsyncExitStack() as stack:
         admitted = []

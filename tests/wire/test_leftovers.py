@@ -1,14 +1,18 @@
 """Clients that go, politely or not, leave nothing behind."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import itertools
+import secrets
 
+import orjson
 import pytest
 from websockets.asyncio.client import connect
 
 from tests.wire.clients import DEVICES, EVENTS, SUMMARY, Socket, publish
+from tests.wire.conftest import SendPath
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +48,7 @@ def tasks_of_server() -> set[str]:
 
 
 async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
-    """After 200 subscribed clients are cut off without a close frame, every count is back at zero."""
+    """After 200 subscribed clients are cut off without a close frame, every count is back at zero (G-21)."""
     token = server.token()
     async with contextlib.AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(Socket.open(server, token)) for _ in range(200)]
@@ -59,7 +63,7 @@ async def test_two_hundred_clients_cut_off_leave_nothing_behind(server):
 
 
 async def test_two_hundred_clients_cut_off_at_any_point_leave_nothing_behind(server):
-    """Cutting clients off between any two steps of connecting and subscribing leaves nothing behind."""
+    """Cutting clients off between any two steps of connecting and subscribing leaves nothing behind (G-21)."""
     token = server.token()
 
     async def come_and_go(steps: int) -> None:
@@ -104,7 +108,7 @@ async def test_the_last_one_out_leaves_the_channel_and_the_next_one_in_hears(ser
 
 
 async def test_a_mutation_is_told_though_its_client_is_gone(server):
-    """A round whose publisher was cut off is recorded and reaches the subscribers, or neither."""
+    """A round whose publisher was cut off is recorded and reaches the subscribers, or neither (G-19)."""
     token = server.token()
     async with Socket.open(server, token) as watcher:
         operation_id = await watcher.subscribe(EVENTS)
@@ -120,3 +124,28 @@ async def test_a_mutation_is_told_though_its_client_is_gone(server):
         assert events[-1]["deviceId"] == "z"
         statuses = [event["status"] for event in events[:-1]]
         assert all(one != other for one, other in itertools.pairwise(statuses))
+
+
+async def test_a_client_that_upgrades_in_the_middle_of_an_answer_leaves_nothing_behind(server, send_path):
+    """Who asks for a WebSocket while an event stream is under way on the same connection loses both, at once."""
+    if send_path is SendPath.ASGI:
+        pytest.skip("stock uvicorn upgrades in the middle of an answer, and no application can help it")
+    head = {"Host": "x", "Authorization": f"Bearer {server.token()}", "Content-Type": "application/json"}
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    body = orjson.dumps({"query": EVENTS})
+    stream = {**head, "Accept": "text/event-stream", "Content-Length": len(body)}
+    writer.write(request("POST /graphql", stream) + body)
+    await server.until(lambda services: services.statistics().sharing.live == 1)
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": 13}
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    writer.write(request("GET /graphql", {**head, **upgrade, "Sec-WebSocket-Key": key}))
+    with contextlib.suppress(ConnectionError):
+        assert b"101 Switching" not in await reader.read()
+    writer.close()
+    await server.until(nothing_left)
+
+
+def request(line: str, headers: dict[str, object]) -> bytes:
+    """The head of a request."""
+    lines = [f"{line} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode()

@@ -26,7 +26,7 @@ def version_of(payload):
 
 
 async def test_resuming_by_operation_id_brings_what_was_missed(server):
-    """After a reconnect exactly the changes after the cursor come, then the checkpoint, then the live ones."""
+    """After a reconnect exactly the changes after the cursor come, then the checkpoint, then the live ones (G-6)."""
     token = server.token()
     cursors = await flip(server, token, 4)
     async with Socket.open(server, token, resume_from={"1": cursors[1]}) as socket:
@@ -38,7 +38,7 @@ async def test_resuming_by_operation_id_brings_what_was_missed(server):
 
 
 async def test_two_operations_of_one_socket_resume_each_from_its_own_cursor(server):
-    """Each operation goes on after its own cursor, and one that has none starts afresh."""
+    """Each operation goes on after its own cursor, and one that has none starts afresh (G-7)."""
     token = server.token()
     cursors = await flip(server, token, 3)
     async with Socket.open(server, token, resume_from={"1": cursors[0], "2": cursors[1]}) as socket:
@@ -52,7 +52,7 @@ async def test_two_operations_of_one_socket_resume_each_from_its_own_cursor(serv
 
 
 async def test_a_component_that_subscribes_later_starts_afresh(server):
-    """The map applies to the first subscribe with that id on the socket, not to a second one."""
+    """The map applies to the first subscribe with that id on the socket, not to a second one (G-7)."""
     token = server.token()
     cursors = await flip(server, token, 2)
     async with Socket.open(server, token, resume_from={"1": cursors[0]}) as socket:
@@ -66,7 +66,7 @@ async def test_a_component_that_subscribes_later_starts_afresh(server):
 
 
 async def test_the_further_cursor_wins(server):
-    """Of the map's cursor and the operation's own, the further one counts, whichever it is."""
+    """Of the map's cursor and the operation's own, the further one counts, whichever it is (G-8)."""
     token = server.token()
     cursors = await flip(server, token, 3)
     for of_socket, of_operation in [(cursors[0], cursors[1]), (cursors[1], cursors[0]), (cursors[1], "stale nonsense")]:
@@ -78,7 +78,7 @@ async def test_the_further_cursor_wins(server):
 
 
 async def test_a_cursor_of_another_database_counts_for_nothing(server):
-    """A stale cursor of another database does not win over a good one, however high its version is."""
+    """A stale cursor of another database does not win over a good one, however high its version is (G-8)."""
     token = server.token()
     cursors = await flip(server, token, 2)
     stale = changed(cursors[0], epoch="0" * 16, version=500)
@@ -123,7 +123,7 @@ async def test_a_list_of_named_devices_hears_of_no_others_when_it_resumes(server
 
 
 async def test_resume_goes_before_snapshot(server):
-    """Who resumes gets the changes that were missed, and no snapshot, though it is asked for."""
+    """Who resumes gets the changes that were missed, and no snapshot, though it is asked for (G-6)."""
     token = server.token()
     cursors = await flip(server, token, 2)
     async with Socket.open(server, token) as socket:
@@ -134,7 +134,7 @@ async def test_resume_goes_before_snapshot(server):
 
 
 async def test_filters_hold_for_what_is_resumed(server):
-    """Of the missed changes only those that pass the filter come, and the checkpoint tells the rest."""
+    """Of the missed changes only those that pass the filter come, and the checkpoint tells the rest (G-6)."""
     token = server.token()
     start = (await publish(server, token, a="ONLINE", b="ONLINE"))["cursor"]
     await publish(server, token, a="OFFLINE")
@@ -165,7 +165,7 @@ def changed(text, **differences):
     ],
 )
 async def test_an_unusable_cursor_is_told_in_band(server, spoil):
-    """One who is not recovered gets a snapshot of every device, retired ones too, whatever statuses are asked for."""
+    """One who is not recovered gets a snapshot of every device, retired ones too, whatever the statuses (G-9)."""
     token = server.token()
     await publish(server, token, a="ONLINE", b="OFFLINE")
     await post(server, 'mutation { retireDevices(deviceIds: ["b"]) { id } }', token)
@@ -184,7 +184,7 @@ async def test_an_unusable_cursor_is_told_in_band(server, spoil):
 
 
 async def test_who_missed_too_much_gets_a_snapshot(settings, secret):
-    """More than MAX_REPLAY missed changes are told by a snapshot, exactly as many one by one."""
+    """More than MAX_REPLAY missed changes are told by a snapshot, exactly as many one by one (G-10)."""
     async with serve(settings.model_copy(update={"max_replay": 3}), secret) as server:
         token = server.token()
         cursors = await flip(server, token, 5)
@@ -210,7 +210,7 @@ async def test_the_beginning_is_a_place_to_resume_from(server):
 
 
 async def test_a_list_that_resumes_gets_one_update_with_what_differs(server):
-    """A list goes on without a reset: what changed, and what left it; one that is not recovered begins anew."""
+    """A list goes on without a reset: what changed, what left it; one not recovered begins anew (G-9, G-11)."""
     token = server.token()
     start = (await publish(server, token, a="ONLINE", b="ONLINE", c="ONLINE"))["cursor"]
     await publish(server, token, a="OFFLINE")
@@ -232,7 +232,7 @@ async def test_a_list_that_resumes_gets_one_update_with_what_differs(server):
 
 
 async def test_a_summary_that_resumes_is_told_once(server):
-    """A summary that resumes gets the counts as they stand, once."""
+    """A summary that resumes gets the counts as they stand, once (G-11)."""
     token = server.token()
     cursors = await flip(server, token, 4)
     async with Socket.open(server, token) as socket:
@@ -243,7 +243,7 @@ async def test_a_summary_that_resumes_is_told_once(server):
 
 
 async def test_sse_resumes_by_last_event_id(server):
-    """An event stream goes on after its Last-Event-ID."""
+    """An event stream goes on after its Last-Event-ID (G-6)."""
     token = server.token()
     cursors = await flip(server, token, 3)
     async with Stream.open(server, EVENTS, token, "text/event-stream", "\n\n", last_event_id=cursors[0]) as stream:
@@ -252,7 +252,7 @@ async def test_sse_resumes_by_last_event_id(server):
 
 
 async def test_the_plain_dialect_resumes(server):
-    """The plain dialect goes on after resume_from; one that is not recovered gets each device once, as a snapshot."""
+    """The plain dialect goes on after resume_from; one not recovered gets each device once, a snapshot (G-6, G-9)."""
     token = server.token()
     cursors = await flip(server, token, 3)
     headers = {"authorization": f"Bearer {token}"}
@@ -266,7 +266,7 @@ async def test_the_plain_dialect_resumes(server):
 
 
 async def test_a_client_cut_twenty_times_misses_nothing(server):
-    """A client that is cut at any frame and resumes by what it kept sees every change once, in order."""
+    """A client that is cut at any frame and resumes by what it kept sees every change once, in order (G-1, G-6)."""
     token = server.token()
     seen = []
     cursor = None

@@ -103,7 +103,7 @@ async def test_a_refused_token_is_401_before_any_stream(server):
 
 @pytest.mark.parametrize(("accept", "separator"), [SSE, MULTIPART])
 async def test_expiry_ends_the_body_without_completing_it(server, accept, separator):
-    """When the token expires the body ends without its closing mark, so that clients come back."""
+    """When the token expires the body ends without its closing mark, so that clients come back (G-16)."""
     async with Stream.open(server, EVENTS, server.token(ttl=1), accept, separator) as stream:
         blocks = []
         while (block := await stream.block()) is not None:
@@ -141,6 +141,31 @@ async def test_signs_of_life_and_checkpoints(settings, secret):
             assert first["id"] != published["cursor"]
 
 
+async def id_alone(stream) -> str:
+    """The id of the next block, which must be nothing but that; comments are passed over."""
+    while not (found := fields(await stream.block())):
+        pass
+    assert list(found) == ["id"]
+    return found["id"]
+
+
+async def test_who_was_told_the_first_change_of_many_comes_to_know_how_far_it_has_come(settings, secret):
+    """Where the last changes are none that a client wants, it gets an id for them: resumed, and in a round as well."""
+    async with serve(settings.model_copy(update={"keep_alive": 0.05}), secret) as server:
+        token = server.token()
+        start = (await publish(server, token, a="ONLINE", b="ONLINE"))["cursor"]
+        await publish(server, token, a="OFFLINE")
+        last = (await publish(server, token, b="OFFLINE"))["cursor"]
+        async with Stream.open(server, EVENTS, token, *SSE, last_event_id=start, deviceIds=["a"]) as stream:
+            assert "OFFLINE" in fields(await stream.block())["data"]
+            assert await id_alone(stream) == last
+            last = (await publish(server, token, a="ONLINE", b="ONLINE"))["cursor"]
+            while not (found := fields(await stream.block())):
+                pass
+            assert "ONLINE" in found["data"]
+            assert await id_alone(stream) == last
+
+
 @pytest.mark.parametrize(("accept", "separator"), [SSE, MULTIPART])
 async def test_a_client_that_goes_leaves_nothing_behind(server, accept, separator):
     """When the client drops the connection, its feed, listener and channel are gone."""
@@ -156,7 +181,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(server, accept, separato
 
 
 async def test_a_stopping_server_ends_its_streams(settings, secret):
-    """A server that stops ends open streams at once, without completing them."""
+    """A server that stops ends open streams at once, without completing them (G-16)."""
     async with serve(settings, secret) as server, asyncio.TaskGroup() as tasks:
         opened = asyncio.Event()
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_published_round_reaches_every_subscriber_of_the_school_in_order(server):
-    """Each change of a round arrives once, in the order of the round, at each of two clients."""
+    """Each change of a round arrives once, in the order of the round, at each of two clients (G-1)."""
     token = server.token("1")
     async with Socket.open(server, token) as one, Socket.open(server, token) as other:
         ids = [await socket.subscribe(EVENTS) for socket in (one, other)]
@@ -28,7 +28,7 @@ async def test_a_published_round_reaches_every_subscriber_of_the_school_in_order
 
 
 async def test_another_school_receives_nothing(server):
-    """A subscriber of another school gets no event of the round."""
+    """A subscriber of another school gets no event of the round (G-2)."""
     async with Socket.open(server, server.token("2")) as other, Socket.open(server, server.token("1")) as own:
         await other.subscribe(EVENTS)
         operation_id = await own.subscribe(EVENTS)
@@ -47,7 +47,7 @@ async def test_the_ack_tells_schools_and_expiry(server):
 
 
 async def test_every_next_carries_the_cursor_of_its_result(server):
-    """The cursor in extensions equals the one selected, and the last equals the mutation's."""
+    """The cursor in extensions equals the one selected, and the last equals the mutation's (G-5)."""
     token = server.token()
     async with Socket.open(server, token) as socket:
         operation_id = await socket.subscribe(EVENTS)
@@ -59,7 +59,7 @@ async def test_every_next_carries_the_cursor_of_its_result(server):
 
 
 async def test_a_snapshot_comes_first_and_only_its_last_event_is_resumable(server):
-    """With snapshot each device comes once as it stands, a cursor with the last only, then the changes."""
+    """With snapshot each device comes once as it stands, a cursor with the last only, then the changes (G-5)."""
     token = server.token()
     published = await publish(server, token, a="ONLINE", b="OFFLINE")
     async with Socket.open(server, token) as socket:
@@ -85,7 +85,7 @@ async def test_the_snapshot_of_an_empty_school_is_empty_and_live(server):
 
 
 async def test_the_list_begins_whole_and_follows_every_round(server):
-    """The list starts with a reset, gets one update per round, and loses devices that leave the filter."""
+    """The list starts with a reset, gets one update per round, and loses devices that leave the filter (G-11)."""
     token = server.token()
     await publish(server, token, a="ONLINE", b="OFFLINE", c="ONLINE")
     async with Socket.open(server, token) as socket:
@@ -118,7 +118,7 @@ async def test_a_retired_device_leaves_the_list(server):
 
 
 async def test_a_long_list_comes_in_parts(server):
-    """1,000 devices come as two updates of 500, of which only the last is complete and resumable."""
+    """1,000 devices come as two updates of 500, of which only the last is complete and resumable (G-5)."""
     token = server.token()
     await publish(server, token, **{f"d{number:04}": "ONLINE" for number in range(1_000)})
     async with Socket.open(server, token) as socket:
@@ -133,7 +133,7 @@ async def test_a_long_list_comes_in_parts(server):
 
 
 async def test_the_summary_moves_once_per_round_that_changes_it(server):
-    """The counts come at once, then once per round that changes them, never for one that does not."""
+    """The counts come at once, then once per round that changes them, never for one that does not (G-11)."""
     token = server.token()
     await publish(server, token, a="ONLINE", b="OFFLINE")
     async with Socket.open(server, token) as socket:
@@ -173,7 +173,7 @@ async def test_the_summary_shows_that_the_health_checker_is_alive(settings, secr
 
 
 async def test_filters_by_device_and_status(server):
-    """An event passes a filter by device, and by status when the new or the previous one is listed."""
+    """An event passes a filter by device, and by status when the new or the previous one is listed (G-1)."""
     token = server.token()
     async with Socket.open(server, token) as socket:
         by_device = await socket.subscribe(EVENTS, deviceIds=["a"])
@@ -202,7 +202,7 @@ async def test_queries_and_mutations_work_over_the_socket(server):
 
 
 async def test_an_error_ends_its_operation_alone(server):
-    """Syntax, validation, coercion and permission errors come as error messages; other operations live on."""
+    """Syntax, validation, coercion and permission errors come as error messages; other operations live on (G-17)."""
     async with Socket.open(server, server.token("1")) as socket:
         living = await socket.subscribe(EVENTS)
         for query, variables, code in [
@@ -239,7 +239,7 @@ async def test_complete_stops_an_operation_and_frees_its_id(server):
 
 
 async def test_what_was_answered_before_subscribing_never_arrives_after(server):
-    """A subscriber gets only what was published after it subscribed, however close before that was."""
+    """A subscriber gets only what was published after it subscribed, however close before that was (G-3)."""
     token = server.token()
     async with Socket.open(server, token) as first:
         listening = await first.subscribe(EVENTS)
@@ -253,7 +253,7 @@ async def test_what_was_answered_before_subscribing_never_arrives_after(server):
 
 
 async def test_checkpoints_come_with_the_keep_alive_where_they_moved(settings, secret):
-    """A filtered subscription that gets no event is told how far it has come, once."""
+    """A filtered subscription that gets no event is told how far it has come, once (G-4)."""
     from tests.wire.conftest import serve
 
     async with serve(settings.model_copy(update={"keep_alive": 0.1}), secret) as server:
@@ -268,7 +268,7 @@ async def test_checkpoints_come_with_the_keep_alive_where_they_moved(settings, s
 
 
 async def test_no_ping_comes_before_the_ack(settings, secret, monkeypatch):
-    """However short the keep-alive is, the first message a client gets is connection_ack."""
+    """However short the keep-alive is, the first message a client gets is connection_ack (G-4)."""
     from graphql_api.delivery.websocket import GraphQLSocket
     from tests.wire.conftest import serve
 
@@ -330,7 +330,7 @@ async def test_the_handshakes_header_serves_when_the_payload_has_no_token(server
 
 
 async def test_expiry_closes_the_socket_in_time(server):
-    """The socket of a token that expires is closed with 4403 token-expired within a second."""
+    """The socket of a token that expires is closed with 4403 token-expired within a second (G-12)."""
     import time
 
     async with Socket.open(server, server.token(ttl=1)) as socket:
@@ -343,7 +343,7 @@ async def test_expiry_closes_the_socket_in_time(server):
 
 
 async def test_nothing_is_sent_after_expiry(server):
-    """A change published after the token's expiry does not reach the socket, even before its timer fires."""
+    """A change published after the token's expiry does not reach the socket, even before its timer fires (G-12)."""
     reader = server.token(ttl=60)
     async with Socket.open(server, reader) as socket:
         await socket.subscribe(EVENTS)
@@ -427,3 +427,18 @@ async def test_a_missing_scope_is_forbidden(server, secret):
     with pytest.raises(GraphQLError) as refused:
         await post(server, 'mutation { retireDevices(deviceIds: ["a"]) { id } }', token("devices:publish"))
     assert refused.value.code == "FORBIDDEN"
+
+
+async def test_an_execution_that_has_died_is_begun_anew(server):
+    """Where the execution that a group shares has ended for whatever reason, its subscribers are told all the same."""
+    token = server.token()
+    async with Socket.open(server, token) as socket:
+        operation_id = await socket.subscribe(EVENTS)
+        await publish(server, token, a="ONLINE")
+        assert (await socket.item(operation_id))["status"] == "ONLINE"
+        (share,) = server.services.delivery.sharing._shares.values()
+        await share.group._renderer._rendering._stream.aclose()
+        for status in ("OFFLINE", "ONLINE"):
+            await publish(server, token, a=status)
+            assert (await socket.item(operation_id))["status"] == status
+        await socket.barrier()

@@ -1,6 +1,7 @@
 """What a message of the news says, and how it is written."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -55,10 +56,34 @@ def decode(school: str, message: str) -> Announcement:
     """
     try:
         first, last, timestamp, last_report_at, before, rows = orjson.loads(message)
-        changes = tuple(
-            Change(school, version, row[0], Status(row[1]), Status(row[2]) if row[2] else None, row[3], row[4], row[5])
-            for version, row in enumerate(rows, first)
-        )
-    except (TypeError, IndexError, ValueError) as error:
+        changes = tuple(_change(school, version, *row) for version, row in enumerate(rows, first))
+        whole = not changes or len(changes) == last - first + 1
+        sound = 0 < first <= last and whole and _are_integers(timestamp, last_report_at or 0, before or 0, first, last)
+    except (TypeError, ValueError) as error:
         raise ValueError("expected the announcement of a round") from error
+    if not sound:
+        raise ValueError("expected the announcement of a round")
     return Announcement(first, last, timestamp, last_report_at, changes, before)
+
+
+def _change(
+    school: str,
+    version: int,
+    device_id: Any,
+    status: Any,
+    previous: Any,
+    last_seen: Any,
+    reported_at: Any,
+    timestamp: Any,
+) -> Change:
+    # As below, written out: it is done a thousand times a round.
+    if type(device_id) is not str or not (type(last_seen) is type(reported_at) is type(timestamp) is int):
+        raise ValueError(device_id)
+    before = None if previous is None else Status(previous)
+    moments = Moment(last_seen), Moment(reported_at), Moment(timestamp)
+    return Change(school, version, device_id, Status(status), before, *moments)
+
+
+def _are_integers(*values: Any) -> bool:
+    # Not isinstance: in Python true is an integer.
+    return all(type(value) is int for value in values)

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -21,6 +21,9 @@ from graphql_api.devices.news.brokers import Broker
 __all__ = ["News", "NewsStatistics"]
 
 logger = logging.getLogger(__name__)
+
+# Seconds that the rounds in the outbox have to go out when the service ends.
+_LAST_WORDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class News:
         self._outbox: deque[tuple[str, Round]] = deque()
         self._outbox_limit = outbox_limit
         self._waiting = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._statistics = NewsStatistics()
         self._stack = AsyncExitStack()
 
@@ -73,7 +78,10 @@ class News:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._stack.aclose()
+        async with self._stack:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self._idle.wait()
 
     def announce(self, news: Round) -> None:
         """Tell all who listen to this school, in this process and in others, soon."""
@@ -82,6 +90,7 @@ class News:
             return
         self._outbox.append((self._channel(news.school), news))
         self._waiting.set()
+        self._idle.clear()
 
     @asynccontextmanager
     async def listen(self, school: str) -> AsyncIterator[AsyncIterator[Announcement]]:
@@ -103,6 +112,11 @@ class News:
 
             yield announcements()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is in reach, so that what is announced is likely to be heard."""
+        return self._broadcasting.connected
+
     def suspect(self) -> None:
         """Others recorded rounds, and no news of them came: rebuild the broadcaster, if there is one to blame."""
         if self._broker.shared:
@@ -120,7 +134,7 @@ class News:
             channels=self._broadcasting.channels,
             waiting=len(self._outbox),
             rebuilds=self._broadcasting.rebuilds,
-            connected=self._broadcasting.connected,
+            connected=self.connected,
         )
 
     def _channel(self, school: str) -> str:
@@ -134,6 +148,7 @@ class News:
             while self._outbox:
                 await self._send(*self._outbox.popleft())
             self._waiting.clear()
+            self._idle.set()
 
     async def _send(self, channel: str, news: Round) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from broadcaster._backends.base import BroadcastBackend
@@ -59,8 +59,15 @@ class WatchedBackend(BroadcastBackend):
 
     async def subscribe(self, group: str) -> None:
         """Subscribe, or fail in time."""
-        async with self._in_time():
-            await self._backend.subscribe(group)
+        try:
+            async with self._in_time():
+                await self._backend.subscribe(group)
+        except asyncio.CancelledError:
+            # It may have got through all the same; the library knows of no subscription, and would never end it.
+            with suppress(Exception):
+                async with asyncio.timeout(PATIENCE):
+                    await self._backend.unsubscribe(group)
+            raise
 
     async def unsubscribe(self, group: str) -> None:
         """Leave a channel. Never fails: the library would not tell the subscriber that it is over."""
