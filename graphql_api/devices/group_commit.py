@@ -70,7 +70,11 @@ class GroupCommit:
             # Cancelled, or the workers are closed: unless it is being carried out, it never will be.
             if self._withdraw(queue, write) or not isinstance(error, Unavailable):
                 raise
-        return await asyncio.wrap_future(write.outcome)
+        try:
+            return await asyncio.wrap_future(write.outcome)
+        except asyncio.CancelledError:
+            self._withdraw(queue, write)
+            raise
 
     def statistics(self) -> WorkerStatistics:
         """The counts of this moment: writes, not transactions."""
@@ -101,9 +105,11 @@ class GroupCommit:
     def _carry_out(self, queue: Hashable) -> None:
         """One transaction; what has come meanwhile has its turn after the other queues that wait for a thread."""
         writes = self._take(queue)
+        # From here on none can be cancelled any more.
+        wanted = [write for write in writes if write.outcome.set_running_or_notify_cancel()]
         try:
-            if writes:
-                self._commit(writes)
+            if wanted:
+                self._commit(wanted)
         finally:
             if self._is_left(queue, len(writes)):
                 self._workers.hand_on(partial(self._carry_out, queue))

@@ -127,6 +127,22 @@ async def test_one_that_is_cancelled_while_it_waits_is_not_carried_out():
         assert made == ["wanted"]
 
 
+async def test_one_that_is_cancelled_while_it_is_carried_out_harms_nobody():
+    """A caller that goes away while its write is carried out has it carried out; those beside it are answered."""
+    made = []
+    async with opened() as (commits, committed):
+        async with held_up(commits, committed) as tasks:
+            leaving = asyncio.ensure_future(commits.run("q", lambda _: made.append("left")))
+            other = tasks.create_task(commits.run("q", lambda _: made.append("other")))
+            await until(lambda: commits.statistics().waiting == 2)
+            committed.gate.set()
+            await until(lambda: commits.statistics().waiting == 0)
+            leaving.cancel()
+            await asyncio.wait([leaving, other])
+        assert made == ["left", "other"]
+        assert other.exception() is None
+
+
 async def test_more_than_may_wait_are_refused():
     """Beyond the bound a write is refused at once, and counted."""
     async with opened(threads=THREADS, bound=2) as (commits, committed):
