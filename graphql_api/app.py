@@ -167,6 +167,7 @@ async def _open_delivery(
                 expiries=expiries,
                 max_groups=settings.max_groups,
                 rendered_limit=settings.rendered_limit,
+                unfinished_limit=settings.unfinished_limit,
             )
         )
         operations = await stack.enter_async_context(Operations())
