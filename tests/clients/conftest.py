@@ -13,7 +13,6 @@ from tests.faults.history import History, read_history
 from tests.faults.publisher import Publisher
 from tests.wire.conftest import secret, server, settings  # noqa: F401 - fixtures
 
-
 INSTALLING = 120
 """Seconds that npm may take."""
 
