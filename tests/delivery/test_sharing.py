@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from graphql import (
+    ArgumentNode,
     DocumentNode,
     FieldNode,
+    ListValueNode,
     NameNode,
     ObjectTypeDefinitionNode,
     OperationType,
@@ -192,6 +194,7 @@ def operations(draw):
     """A subscription with whatever arguments and fields; some fields aliased, in a fragment, or under a directive."""
     field = draw(st.sampled_from(sorted(GENERATED)))
     (root,) = draw(GENERATED[field]).definitions[0].selection_set.selections
+    root = dataclasses.replace(root, arguments=tuple(naming_devices(draw, each) for each in root.arguments))
     chosen = [dressed(draw, each, number) for number, each in enumerate(root.selection_set.selections)]
     cut = draw(st.integers(0, len(chosen) - 1))
     spread = ""
@@ -205,6 +208,14 @@ def operations(draw):
     if cut:
         text = text[: text.rindex("}")] + "...More }"
     return f"subscription {{ {text} }} {spread}"
+
+
+def naming_devices(draw, argument: ArgumentNode) -> ArgumentNode:
+    """Devices that there are, where any are named."""
+    if argument.name.value != "deviceIds" or not getattr(argument.value, "values", ()):
+        return argument
+    ids = draw(st.lists(st.sampled_from(["a", "b", "c", "nowhere"]), min_size=1, max_size=3))
+    return dataclasses.replace(argument, value=ListValueNode(values=tuple(map(nodes.String, ids))))
 
 
 def dressed(draw, node: FieldNode, number: int) -> FieldNode:
@@ -329,6 +340,18 @@ async def test_a_group_that_nobody_waits_for_is_not_made(caller, slow_opening): 
     await ended(before)
     assert not go_on.is_set()
     assert caller.services.statistics().feeds.feeds == 0
+
+
+async def test_who_leaves_takes_nobody_along(caller):  # noqa: F811
+    """When one of two members leaves their group, whose first it was, the other one is told what comes next."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with caller.watch(EVENTS) as one:
+            await one.live.wait()
+            two = await stack.enter_async_context(caller.watch(EVENTS))
+            await two.live.wait()
+        await caller.publish(a="ONLINE")
+        assert (await two.next())["deviceId"] == "a"
+        assert one.listener.received == []
 
 
 async def test_a_group_that_is_left_leaves_nothing(caller):  # noqa: F811
