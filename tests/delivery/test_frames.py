@@ -4,8 +4,11 @@ import sys
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from websockets.frames import Opcode
+from websockets.protocol import OPEN as CONNECTED
+from websockets.protocol import Protocol, Side
 
 from graphql_api.delivery.frames import (
     PLAIN_TEXTS,
@@ -68,6 +71,24 @@ def test_frames_are_read_back(operation_id, values):
 def test_the_length_of_a_frame(length):
     """A text of any length is one frame."""
     assert list(frames_in(text_frame(b"x" * length))) == [b"x" * length]
+
+
+@given(
+    operation_id=TEXTS,
+    sizes=st.lists(st.sampled_from([125, 126, 127, 65_535, 65_536, 65_537]) | st.integers(200, 400), min_size=1),
+)
+@settings(max_examples=50)
+def test_a_client_reads_frames_of_every_length(operation_id, sizes):
+    """What a client's own parser reads are whole texts, of exactly the lengths where the header changes, too."""
+    prefix = escaped(operation_id)
+    around = len(orjson.dumps({"id": operation_id, "type": "next", "payload": ""}))
+    values = ["x" * max(size - around, 0) for size in sizes]
+    client = Protocol(Side.CLIENT, state=CONNECTED, max_size=None)
+    client.receive_data(prefix.join(batch_of(values).pieces(operation_frames(len(prefix)))))
+    frames = client.events_received()
+    assert {(frame.opcode, frame.fin) for frame in frames} == {(Opcode.TEXT, True)}
+    assert [orjson.loads(frame.data) for frame in frames] == messages_of(operation_id, values)
+    assert [len(frame.data) for frame in frames] == [max(size, around) for size in sizes]
 
 
 def test_a_batch_that_is_kept_does_not_grow_with_the_ids_of_its_readers():
