@@ -61,7 +61,9 @@ class Limits(BaseModel):
         " has some 16,000.",
     )
     max_document_fields: Annotated[int, values.whole_number("fields")] = Field(
-        default=400, description="Fields of a document, at most, each fragment counted wherever it is spread."
+        default=400,
+        description="Fields and fragments of a document, at most, each counted wherever it is spread. Of fields in one"
+        " place of the response there may be 32.",
     )
     max_document_aliases: Annotated[int, values.whole_number("aliases")] = Field(
         default=100, description="Of these, those with an alias, at most."

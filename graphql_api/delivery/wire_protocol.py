@@ -8,12 +8,12 @@ import logging
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame
 from websockets.http11 import Request
 
 from graphql_api.delivery.extension import Client, offer
+from graphql_api.delivery.portions import PortionedProtocol
 from graphql_api.delivery.session import END_TIMEOUT
 
 __all__ = ["WireProtocol"]
@@ -27,7 +27,7 @@ _BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Leng
 # tests/delivery/test_server.py fails when what is relied on here has changed.
 
 
-class WireProtocol(WebSocketsSansIOProtocol):
+class WireProtocol(PortionedProtocol):
     """The only WebSocket implementation of uvicorn's that is not deprecated; offers our ASGI extension.
 
     Once it is handed over, messages go to the client's session as they come, without a queue and a task, and
@@ -45,11 +45,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
         # A line for each handshake is a tenth of what it costs: this logger can be told to keep quiet.
         self.logger = self.conn.logger = _handshakes
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """As uvicorn does, which leaves unanswered, and open for ever, a handshake that the library refuses to read."""
         if self._is_over or self._is_refused():
             return
-        super().data_received(data)
+        super().take(data)
         if self._is_refused() and not self.transport.is_closing():
             # Where the library knows a status, such as 431, its answer is waiting to be written.
             self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
@@ -193,6 +193,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self._client is None:
             super().connection_lost(exc)
             return
+        self.forget()
         self.connections.discard(self)
         self.disconnected = True
         if self.close_timer is not None:
@@ -223,7 +224,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def _resume_reading(self) -> None:
         if self.read_paused and not self.transport.is_closing():
             self.read_paused = False
-            self.transport.resume_reading()
+            self.go_on()
 
     def _send_last(self) -> None:
         """Send the close frame that is due, and take what the peer still sends until it ends the connection too.

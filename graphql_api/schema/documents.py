@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
+    ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
+    NoFragmentCyclesRule,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
@@ -21,6 +23,7 @@ from strawberry.extensions import SchemaExtension
 from graphql_api.limits import Limits
 from graphql_api.refusals import Limit
 from graphql_api.schema.guard import Guard
+from graphql_api.schema.merging import most_alike
 from graphql_api.schema.problems import OperationRefused, request_error, validation_error
 from graphql_api.schema.shape import shape_of
 
@@ -38,6 +41,14 @@ _LONGEST_REMEMBERED = 16_384
 # with each other, in a time that grows with the square of their number, and fragments multiply
 # them. A token has rarely more characters than this, comments and space included.
 _CHARACTERS_A_TOKEN = 13
+
+# Errors that a document is told at most. Each may take milliseconds to write: it quotes a value that may be as large as
+# the document.
+_MOST_ERRORS = 5
+
+# Fields that come to the same place in the response: merging them takes the square of that. A page whose twenty
+# fragments all want the id of the same thing has twenty.
+_MOST_ALIKE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +128,14 @@ class Documents:
         try:
             document = _parse(query, self._guard.limits)
             if not self._guard.limits.introspection and (
-                errors := validate(self._schema, document, [NoSchemaIntrospectionCustomRule])
+                errors := self._validate(document, NoSchemaIntrospectionCustomRule)
             ):
                 return _Checked(nothing, [validation_error(error) for error in errors], Limit.INTROSPECTION)
-            errors = validate(self._schema, document)
+            errors = self._validate(document, NoFragmentCyclesRule)
+            if not errors:
+                if most_alike(document) > _MOST_ALIKE:
+                    raise _TooMuch(Limit.DOCUMENT_FIELDS, _MOST_ALIKE, "fields", " in one place of the response")
+                errors = self._validate(document)
         except _TooMuch as refused:
             return _Checked(nothing, [request_error("LIMIT_EXCEEDED", str(refused))], refused.limit)
         except GraphQLSyntaxError as error:
@@ -132,6 +147,10 @@ class Documents:
         if errors:
             return _Checked(nothing, [validation_error(error) for error in errors])
         return _Checked(document)
+
+    def _validate(self, document: DocumentNode, *rules: type[ASTValidationRule]) -> list[GraphQLError]:
+        """The errors of these rules; without any, of all that the specification has."""
+        return validate(self._schema, document, rules or None, max_errors=_MOST_ERRORS)
 
 
 class PreparedDocument(SchemaExtension):
@@ -162,8 +181,8 @@ def _parse(query: str, limits: Limits) -> DocumentNode:
             raise _TooMuch(Limit.DOCUMENT_SIZE, limits.max_document_tokens, "tokens") from None
         raise
     shape = shape_of(document)
-    if shape.fields > limits.max_document_fields:
-        raise _TooMuch(Limit.DOCUMENT_FIELDS, limits.max_document_fields, "fields", ", fragments spread")
+    if shape.fields + shape.spreads > limits.max_document_fields:
+        raise _TooMuch(Limit.DOCUMENT_FIELDS, limits.max_document_fields, "fields and fragments", " spread")
     if shape.aliases > limits.max_document_aliases:
         raise _TooMuch(Limit.DOCUMENT_ALIASES, limits.max_document_aliases, "aliases", ", fragments spread")
     if shape.depth > limits.max_document_depth:

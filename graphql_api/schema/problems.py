@@ -20,6 +20,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_MESSAGE = 1_000
+"""Characters of a message that quotes what the client sent: the client has it, and a hundred copies help nobody."""
+
 FormattedError = Mapping[str, Any]
 """An error as the GraphQL specification's section 7.1.2 wants it, with ``extensions.code``."""
 
@@ -34,7 +37,7 @@ class OperationRefused(Exception):
 
 def request_error(code: str, error: GraphQLError | str) -> dict[str, Any]:
     """An error of the request itself, whose text was made from what the client sent."""
-    formatted: dict[str, Any] = {"message": error} if isinstance(error, str) else _located(error)
+    formatted: dict[str, Any] = {"message": _shortened(error)} if isinstance(error, str) else _located(error)
     return {**formatted, "extensions": {"code": code}}
 
 
@@ -84,4 +87,8 @@ def _located(error: GraphQLError) -> dict[str, Any]:
     formatted = dict(error.formatted)
     # What else a library may have put there is not ours to show.
     formatted.pop("extensions", None)
-    return formatted
+    return {**formatted, "message": _shortened(error.message)}
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 3]}..."

@@ -23,10 +23,17 @@ class Shape:
     aliases: int = 0
     depth: int = 0
     """Levels of fields in fields."""
+    spreads: int = 0
+    """Fragments that are spread, inline ones too: without a single field they cost as much as fields."""
 
     def beside(self, other: "Shape") -> "Shape":
         """That of both parts, one after the other."""
-        return Shape(self.fields + other.fields, self.aliases + other.aliases, max(self.depth, other.depth))
+        return Shape(
+            self.fields + other.fields,
+            self.aliases + other.aliases,
+            max(self.depth, other.depth),
+            self.spreads + other.spreads,
+        )
 
 
 def shape_of(document: DocumentNode) -> Shape:
@@ -53,19 +60,22 @@ class _Walk:
         for name in self._fragments:
             alone = alone.beside(self._fragment(name))
         return Shape(
-            max(spread.fields, alone.fields), max(spread.aliases, alone.aliases), max(spread.depth, alone.depth)
+            max(spread.fields, alone.fields),
+            max(spread.aliases, alone.aliases),
+            max(spread.depth, alone.depth),
+            max(spread.spreads, alone.spreads),
         )
 
     def _selections(self, selections: Sequence[SelectionNode]) -> Shape:
-        fields = aliases = depth = 0
+        fields = aliases = depth = spreads = 0
         for node in selections:
             inner = self._inside(node)
-            if isinstance(node, FieldNode):
-                inner = Shape(inner.fields + 1, inner.aliases + (node.alias is not None), inner.depth + 1)
-            fields += inner.fields
-            aliases += inner.aliases
-            depth = max(depth, inner.depth)
-        return Shape(fields, aliases, depth)
+            is_field = isinstance(node, FieldNode)
+            fields += inner.fields + is_field
+            aliases += inner.aliases + (is_field and node.alias is not None)
+            depth = max(depth, inner.depth + is_field)
+            spreads += inner.spreads + (not is_field)
+        return Shape(fields, aliases, depth, spreads)
 
     def _inside(self, node: SelectionNode) -> Shape:
         if isinstance(node, FragmentSpreadNode):

@@ -200,3 +200,60 @@ def test_a_number_that_python_can_not_read_is_told_without_its_words(executor):
     (error,) = refused.value.errors
     assert "digits" not in error["message"]
     assert len(error["message"]) < 100
+
+
+def told(executor, query):
+    with pytest.raises(OperationRefused) as caught:
+        executor.prepare(query, None)
+    return caught.value.errors
+
+
+def test_few_errors_are_told_and_none_quotes_all_of_the_document(executor):
+    """A value with thousands of mistakes, which each error would quote, is told of in a few short errors."""
+    wrong = 'deviceIs: "a" ' * 3_000
+    errors = told(executor, f"mutation {{ publishDeviceStatuses(inputs: [{{ {wrong} }}]) {{ changed }} }}")
+    assert 1 < len(errors) <= 6
+    assert max(len(error["message"]) for error in errors) <= 1_000
+    assert {error["extensions"]["code"] for error in errors} == {"GRAPHQL_VALIDATION_FAILED"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{" + 'devices(deviceIds: ["a"]) { totalCount } ' * 33 + "}",
+        "{" + "schools { summary { total } } " * 33 + "}",
+        "{ schools { summary {" + "total " * 33 + "} } }",
+    ],
+)
+def test_many_fields_in_one_place_are_refused(executor, query):
+    """Fields that would all be compared with each other are too many before they are compared, be they valid."""
+    (error,) = told(executor, query)
+    assert error["message"].startswith("Expected a document of at most 32 fields in one place of the response")
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED"}
+
+
+def test_as_many_fields_in_one_place_as_may_be_are_accepted(executor):
+    """Thirty-two times the same field is one field."""
+    executor.prepare("{ schools { " + "id " * 32 + "} }", None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ ...A0 }" + "".join(f" fragment A{n} on Query {{ ...A{n + 1} ...A{n + 1} }}" for n in range(20)),
+        "{ " + "... { " * 3 + "... { __typename } " * 400 + "} " * 3 + "}",
+    ],
+)
+def test_fragments_without_fields_are_counted_too(executor, query):
+    """Fragments that are spread over and over, and hold hardly a field, are refused by their number."""
+    (error,) = told(executor, query)
+    assert error["message"].startswith("Expected a document of at most 400 fields and fragments spread")
+
+
+def test_a_fragment_in_itself_is_told_and_ends(executor):
+    """Fragments that are spread in themselves in two ways at once are refused for that."""
+    (error, *_) = told(
+        executor,
+        "{ schools { ...A } } fragment A on School { summary { ...B ...B } ...A } fragment B on StatusSummary { ...B }",
+    )
+    assert "within itself" in error["message"]

@@ -39,7 +39,7 @@ def refused(limits, act):
         (
             {"max_document_fields": 2},
             "{ viewer { id subject } }",
-            "Expected a document of at most 2 fields, fragments spread, but this one has more.",
+            "Expected a document of at most 2 fields and fragments spread, but this one has more.",
             "LIMIT_EXCEEDED",
             "document_fields",
         ),
