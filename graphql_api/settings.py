@@ -207,8 +207,7 @@ class Settings(Limits, BaseSettings):
     )
     unfinished_limit: Annotated[int, values.whole_number("bytes")] = Field(
         default=64 * 1024 * 1024,
-        description="Bytes of snapshots that a process keeps for clients that have stopped reading in the middle of"
-        " one; beyond, a snapshot begins anew when its client reads on (64 MiB).",
+        description="Bytes kept for clients that stop reading in a snapshot; beyond, it begins anew (64 MiB).",
     )
     history_days: Annotated[float, BeforeValidator(values.days)] = Field(
         default=30.0,
