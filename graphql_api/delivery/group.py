@@ -183,12 +183,16 @@ class Group:
             if subscriber.state is not live:
                 continue
             way = subscriber.way
-            if way.writable:
-                if subscriber.prefix != prefix:
-                    prefix = subscriber.prefix
-                    data = prefix.join(pieces)
+            if not way.writable:
+                self.audience.fall_behind(subscriber, before)
+                continue
+            if subscriber.prefix != prefix:
+                prefix = subscriber.prefix
+                data = prefix.join(pieces)
+            try:
                 way.write(data)
-            else:
+            except Exception:  # those before it have got this, those after it are to get it
+                logger.exception("A subscriber could not be written to, and will be served again.")
                 self.audience.fall_behind(subscriber, before)
 
     async def _render(self, items: Sequence[Item[Any]], resets: int) -> list[Batch]:

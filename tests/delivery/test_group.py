@@ -51,7 +51,7 @@ class ScriptedWatch(Watch):
         return place or Fresh.LOST
 
     def live(self, log, changes, head):
-        return []
+        return [Item(f"to {head.version}", head, None) for _ in changes]
 
     async def behind(self, log, standing):
         self.asked.put_nowait(standing)
@@ -163,3 +163,26 @@ async def test_who_was_told_of_a_summary_before_a_round_was_missed_is_told_of_th
         change = Change("s", 10, "d", Status.ONLINE, None, Moment(10), Moment(10), Moment(10))
         await come_to(group, position, TEN, lambda: group.deliver([change], TEN))
         assert await listener.next() == TEN.version
+
+
+async def test_one_who_cannot_be_written_to_is_served_again_and_nobody_else():
+    """When writing to one subscriber fails, those before and after it are told once, and it from the log."""
+    position = Position(NEW)
+    async with opened(Words(), ScriptedLog(), position) as group:
+        listeners = [Listener(lambda text: Told(text, None)) for _ in range(3)]
+        for listener in listeners:
+            listener.share = type("Share", (), {"group": group})
+            group.audience.join(listener, NEW)
+        broken, write = listeners[1].way, listeners[1].way.write
+
+        def fail(data):
+            broken.write = write
+            raise RuntimeError("closed under us")
+
+        broken.write = fail
+        change = Change("s", 10, "d", Status.ONLINE, None, Moment(10), Moment(10), Moment(10))
+        await come_to(group, position, TEN, lambda: group.deliver([change], TEN))
+        assert await group.watch.asked.get() == NEW
+        group.watch.answers.put_nowait(Step([Item("to 10", TEN, None)], TEN))
+        assert [await listener.next() for listener in listeners] == ["to 10"] * 3
+        assert [listener.received for listener in listeners] == [["to 10"]] * 3
