@@ -26,6 +26,7 @@ class Limit(Enum):
     HEAD_TIME = "head_time"
     BODY_SIZE = "body_size"
     DOCUMENT_SIZE = "document_size"
+    ANONYMOUS_DOCUMENT = "anonymous_document"
     DOCUMENT_FIELDS = "document_fields"
     DOCUMENT_ALIASES = "document_aliases"
     DOCUMENT_DEPTH = "document_depth"

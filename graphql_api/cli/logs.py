@@ -8,8 +8,9 @@ __all__ = ["HideQueries", "HideTokens", "log_config"]
 
 
 _QUERY = re.compile(r"\?|%3f", re.IGNORECASE)
-# A JWT begins with a JSON object in base64url (RFC 7519, section 3): a brace, and a quote or white space.
-_TOKEN = re.compile(r"(?<![\w-])e(?:yJ|yA|wo|w0|wk)[\w-]*\.[\w-]+\.[\w-]*")
+# A JWT begins with a JSON object in base64url (RFC 7519, section 3): a brace, and a quote or white space. What stands
+# before it in a path may be percent-encoded, and end in a letter: "%3D".
+_TOKEN = re.compile(r"(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))e(?:yJ|yA|wo|w0|wk)[\w-]*\.[\w-]+\.[\w-]*")
 
 
 class HideQueries(logging.Filter):

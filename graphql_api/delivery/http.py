@@ -24,7 +24,7 @@ from graphql_api.delivery.request import GraphQLRequest, HttpProblem, parse_requ
 from graphql_api.delivery.resume import kept, resume_point
 from graphql_api.delivery.session import Gone
 from graphql_api.delivery.streaming import STREAMED, StreamRequest, refuse_stream, serve_stream
-from graphql_api.errors import LimitExceeded, RateLimited, ServiceError, Unavailable
+from graphql_api.errors import LimitExceeded, RateLimited, ServiceError, Unauthenticated, Unavailable
 from graphql_api.refusals import Limit
 from graphql_api.schema import (
     FormattedError,
@@ -34,12 +34,17 @@ from graphql_api.schema import (
     Result,
     encode_errors,
     internal_error,
+    request_error,
 )
 
 __all__ = ["serve_http"]
 
 # Seconds that a request's body may take to arrive.
 _BODY_TIMEOUT = 30.0
+
+# Characters of the longest document that is looked into for somebody who sends no token: room for introspection three
+# times over. Whatever else they ask for is refused anyway, and reading a long document takes half a second.
+_LONGEST_WITHOUT_TOKEN = 8_192
 
 # Seconds after which a connection for which there was no room may be tried again.
 _COME_BACK = "10"
@@ -96,10 +101,12 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
 
 async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept: str | None) -> _Asked:
     method = scope["method"]
+    caller = await _caller(scope, delivery)
     body = await _read_body(receive, delivery) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
-    caller = await _caller(scope, delivery)
     delivery.pace.begin_over_http(address_of(scope), caller.subject if caller else None)
+    if caller is None and len(request.query) > _LONGEST_WITHOUT_TOKEN:
+        raise _needs_token(delivery)
     operation = delivery.executor.prepare(request.query, request.operation_name)
     if method == "GET" and operation.type is OperationType.MUTATION:
         raise HttpProblem(405, "expected POST for a mutation, but got GET", {"Allow": "POST"})
@@ -132,6 +139,15 @@ async def _read_all(receive: Receive, delivery: Delivery) -> bytes:
             raise HttpProblem(413, f"expected a body of at most {limit} bytes, but more came", code=LimitExceeded.code)
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def _needs_token(delivery: Delivery) -> OperationRefused:
+    delivery.refusals.count(Limit.ANONYMOUS_DOCUMENT)
+    sentence = (
+        f"Expected a token with a document of over {_LONGEST_WITHOUT_TOKEN} characters, but none came with the call. "
+        "Send it as `Authorization: Bearer ...`."
+    )
+    return OperationRefused([request_error(Unauthenticated.code, sentence)])
 
 
 def _accept(scope: Scope) -> str | None:

@@ -21,23 +21,29 @@ def sharing_key(operation: Operation, variables: Mapping[str, Any], visibility: 
 
     Variables count as JSON, since in Python ``1 == True``; those that the operation does not declare don't count.
     """
-    declared = {name: value for name, value in variables.items() if name in operation.declared}
     return (
         "graphql",
         visibility,
         operation.query,
         operation.name,
-        orjson.dumps(declared, option=orjson.OPT_SORT_KEYS),
+        orjson.dumps(_declared(operation, variables), option=orjson.OPT_SORT_KEYS),
     )
 
 
 def renderer_of(
     delivery: Delivery, operation: Operation, variables: Mapping[str, Any], visibility: Visibility | None
 ) -> Callable[[], Awaitable[Renderer]]:
-    """Opens the execution of a subscription."""
+    """Opens the execution of a subscription, which depends on nothing but what is in the :func:`sharing_key`.
+
+    Raises:
+        LimitExceeded: the variables are too large. Those count too that the operation does not declare, so each
+            caller's own are looked at, and nobody else's.
+    """
+    delivery.executor.guard.check_variables(variables)
+    declared = _declared(operation, variables)
 
     async def open_rendering() -> Rendering:
-        rendering = delivery.executor.rendering(operation, variables, service=delivery.service, visibility=visibility)
+        rendering = delivery.executor.rendering(operation, declared, service=delivery.service, visibility=visibility)
         try:
             await rendering.open()
         except BaseException:
@@ -49,6 +55,10 @@ def renderer_of(
         return _GraphQLRenderer(open_rendering, await open_rendering())
 
     return open_renderer
+
+
+def _declared(operation: Operation, variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in variables.items() if name in operation.declared}
 
 
 def errors_of(error: Exception) -> list[FormattedError]:

@@ -131,11 +131,8 @@ class Documents:
                 errors := self._validate(document, NoSchemaIntrospectionCustomRule)
             ):
                 return _Checked(nothing, [validation_error(error) for error in errors], Limit.INTROSPECTION)
-            errors = self._validate(document, NoFragmentCyclesRule)
-            if not errors:
-                if most_alike(document) > _MOST_ALIKE:
-                    raise _TooMuch(Limit.DOCUMENT_FIELDS, _MOST_ALIKE, "fields", " in one place of the response")
-                errors = self._validate(document)
+            # Fragments that are spread in themselves first: nobody else need expect any.
+            errors = self._validate(document, NoFragmentCyclesRule) or self._merge_and_validate(document)
         except _TooMuch as refused:
             return _Checked(nothing, [request_error("LIMIT_EXCEEDED", str(refused))], refused.limit)
         except GraphQLSyntaxError as error:
@@ -147,6 +144,11 @@ class Documents:
         if errors:
             return _Checked(nothing, [validation_error(error) for error in errors])
         return _Checked(document)
+
+    def _merge_and_validate(self, document: DocumentNode) -> list[GraphQLError]:
+        if most_alike(document) > _MOST_ALIKE:
+            raise _TooMuch(Limit.DOCUMENT_FIELDS, _MOST_ALIKE, "fields", " in one place of the response")
+        return self._validate(document)
 
     def _validate(self, document: DocumentNode, *rules: type[ASTValidationRule]) -> list[GraphQLError]:
         """The errors of these rules; without any, of all that the specification has."""

@@ -101,10 +101,8 @@ class Executor:
     ) -> Rendering:
         """An execution of a subscription, to be opened and closed by the caller; what it renders knows no user.
 
-        Raises:
-            LimitExceeded: the variables are too large.
+        That the variables are not too large was seen to before (:meth:`Guard.check_variables`).
         """
-        self.guard.check_variables(variables)
 
         async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
             return await self._schema.stream(

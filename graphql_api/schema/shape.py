@@ -70,11 +70,15 @@ class _Walk:
         fields = aliases = depth = spreads = 0
         for node in selections:
             inner = self._inside(node)
-            is_field = isinstance(node, FieldNode)
-            fields += inner.fields + is_field
-            aliases += inner.aliases + (is_field and node.alias is not None)
-            depth = max(depth, inner.depth + is_field)
-            spreads += inner.spreads + (not is_field)
+            if isinstance(node, FieldNode):
+                has_alias = node.alias is not None
+                inner = Shape(inner.fields + 1, inner.aliases + has_alias, inner.depth + 1, inner.spreads)
+            else:
+                spreads += 1
+            fields += inner.fields
+            aliases += inner.aliases
+            depth = max(depth, inner.depth)
+            spreads += inner.spreads
         return Shape(fields, aliases, depth, spreads)
 
     def _inside(self, node: SelectionNode) -> Shape:

@@ -18,6 +18,8 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
         f"http%3A//x/ws/device-status?token={TOKEN}",
         f"/ws/device-status%3Ftoken={TOKEN}",
         f"/ws/{TOKEN}",
+        f"/ws/device-status/token%3D{TOKEN}",
+        f"/ws/device-status%26token%3d{TOKEN}",
         TOKEN,
     ],
 )

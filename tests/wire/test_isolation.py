@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,3 +97,20 @@ async def publish_all(server, published, suffix):
                 known[school, device_id] = status
                 changes.append((school, device_id, status, previous))
     return changes
+
+
+async def test_one_who_asks_for_too_much_is_refused_alone(server):
+    """Variables that an operation does not declare are no part of what is shared: nobody is refused for another's."""
+    token = server.token("1")
+    async with Socket.open(server, token) as socket:
+        # Both are read at once, so that they wait together for what they share.
+        too_much = {"query": EVENTS, "variables": {"undeclared": [0] * 5_001}}
+        for operation_id, payload in (("greedy", too_much), ("fair", {"query": EVENTS})):
+            message = {"id": operation_id, "type": "subscribe", "payload": payload}
+            socket.connection.protocol.send_text(orjson.dumps(message))
+        socket.connection.transport.write(b"".join(socket.connection.protocol.data_to_send()))
+        refused = await socket.receive("error")
+        assert (refused["id"], refused["payload"][0]["extensions"]["code"]) == ("greedy", "LIMIT_EXCEEDED")
+        assert set((await socket.receive("ping"))["payload"]["cursors"]) == {"fair"}
+        await publish(server, token, a="ONLINE")
+        assert (await socket.receive("next"))["id"] == "fair"

@@ -264,6 +264,13 @@ async def too_large_variables_over_http(server):
     return await of_post(server, LIST, deviceIds=["x" * 40])
 
 
+async def long_document_without_a_token(server):
+    longest = "{ __typename } #" + "x" * (8_192 - 16)
+    assert await of_post(server, longest, token=False) is None
+    assert await of_post(server, longest + "x") is None
+    return await of_post(server, longest + "x", token=False)
+
+
 RATE = {"operations_per_second": 0.01, "operations_burst": 3}
 PUBLISHES = {"publishes_per_second": 0.01, "publishes_burst": 2}
 OPERATIONS_SENTENCE = "Expected at most 0.01 operations a second; repeat it in "
@@ -309,6 +316,11 @@ ROWS = {
         {"max_document_tokens": 5},
         document("{ viewer { id subject } }"),
         Told(0, "LIMIT_EXCEEDED", "Expected a document of at most 5 tokens"),
+    ),
+    "anonymous_document over HTTP": (
+        {},
+        long_document_without_a_token,
+        Told(200, "UNAUTHENTICATED", "Expected a token with a document of over 8192 characters"),
     ),
     "document_fields over HTTP": (
         {"max_document_fields": 2},
