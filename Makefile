@@ -36,7 +36,7 @@ run: setup ## serve a demonstration school on http://127.0.0.1:8000
 test: setup ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: setup ## run the benchmarks, which takes ten minutes and two idle cores
+bench: setup ## run the benchmarks, which takes a quarter of an hour and two idle cores
 	$(BIN)/python -m benchmarks --output benchmarks/results/results.json
 
 fuzz: setup ## hold mutated conversations with the service until one breaks something

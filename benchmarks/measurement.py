@@ -29,7 +29,8 @@ class Measurement:
     @property
     def per_busy_second(self) -> float | None:
         """A throughput as if the server had had its core all the time: what else went on, and waits, are left out."""
-        return self.value / self.server_cpu if self.server_cpu and self.unit.endswith("/s") else None
+        is_throughput = self.unit.endswith(("/s", "per second"))
+        return self.value / self.server_cpu if self.server_cpu and is_throughput else None
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -1,6 +1,7 @@
 """Pauses: how long the server's event loop is held up at the most, while events go to many subscribers.
 
-The service runs as ever but for a timer in its loop, which looks how late it is called: see :mod:`benchmarks.probed`.
+The service runs as ever but for a timer in its loop, which looks how late it is called, and how
+long the loop computed meanwhile: see :mod:`benchmarks.probed`.
 """
 
 import re
@@ -21,7 +22,7 @@ from benchmarks.server import Server, device_status
 
 __all__ = ["case", "run"]
 
-_PAUSE = re.compile(r"^pause: ([\d.]+)$", re.MULTILINE)
+_PAUSE = re.compile(r"^pause: ([\d.]+) ([\d.]+)$", re.MULTILINE)
 
 
 def run(context: Context) -> Iterator[Measurement]:
@@ -33,33 +34,39 @@ def run(context: Context) -> Iterator[Measurement]:
         publisher = Publisher(crowd.load, server.address, path=server.path, token=server.token("checker"))
         join(crowd, publisher, subscribers, EVENTS, story)
         for size, body in ((1, story.single), (ROUND, lambda: story.round(ROUND))):
-            yield _pauses(context, crowd, publisher, size, body)
+            yield from _pauses(context, crowd, publisher, size, body)
         publisher.close()
 
 
-def case(size: int, subscribers: int) -> str:
+def case(size: int, subscribers: int, *, computing: bool = False) -> str:
     """What a figure is of."""
     what = "single events" if size == 1 else f"rounds of {size}"
-    return f"longest pause of the event loop, {what} to {subscribers:,}"
+    of = "longest computing without a breath" if computing else "longest pause of the event loop"
+    return f"{of}, {what} to {subscribers:,}"
 
 
-def _pauses(context: Context, crowd: Crowd, publisher: Publisher, size: int, body: Callable[[], bytes]) -> Measurement:
+def _pauses(
+    context: Context, crowd: Crowd, publisher: Publisher, size: int, body: Callable[[], bytes]
+) -> Iterator[Measurement]:
     samples = []
     fan_out(crowd, publisher, iter(body, None), results=size, seconds=0, ahead=0)
     for _ in range(context.effort.repeats):
         _longest_pause(crowd.server)
         fan_out(crowd, publisher, iter(body, None), results=size, seconds=context.effort.seconds, ahead=0)
-        samples.append(1000 * _longest_pause(crowd.server))
-    return measured("pauses", case(size, len(crowd.members)), crowd.server.name, "ms", samples)
+        samples.append(_longest_pause(crowd.server))
+    for computing, found in enumerate(zip(*samples, strict=True)):
+        of = case(size, len(crowd.members), computing=bool(computing))
+        yield measured("pauses", of, crowd.server.name, "ms", [1000 * seconds for seconds in found])
 
 
-def _longest_pause(server: Server) -> float:
-    """The longest one since this was asked last, in seconds."""
+def _longest_pause(server: Server) -> tuple[float, float]:
+    """The longest pause since this was asked last, and the longest computing without one; in seconds."""
     told = len(_PAUSE.findall(server.log.read_text()))
     server.process.send_signal(signal.SIGUSR1)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         if len(found := _PAUSE.findall(server.log.read_text())) > told:
-            return float(found[-1])
+            pause, computed = found[-1]
+            return float(pause), float(computed)
         time.sleep(0.01)
     raise BenchmarkFailed("expected the probe to tell the longest pause within 10 s")

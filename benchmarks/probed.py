@@ -1,13 +1,16 @@
 """The service with a probe in its event loop; its arguments are those of ``device-status serve``.
 
-Whatever holds the loop up makes a timer of the probe late: how late at the most is the longest pause. At SIGUSR1 it
-is written to the standard output, as ``pause:`` and seconds, and the probe begins anew.
+Whatever holds the loop up makes a timer of the probe late: how late at the most is the longest pause. What the loop's
+thread has computed between two looks, at the most, is how long it did not let the loop breathe by its own doing: other
+processes on the core make no difference there. At SIGUSR1 both are written to the standard output, as ``pause:`` and
+seconds, and the probe begins anew.
 """
 
 import argparse
 import asyncio
 import signal
 import sys
+import time
 
 from graphql_api.app import create_app
 from graphql_api.cli.serving import configure
@@ -25,22 +28,23 @@ class Probe:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._longest = 0.0
+        self._longest = self._computed = 0.0
         self._loop.add_signal_handler(signal.SIGUSR1, self._tell)
         self._arm()
 
     def _arm(self) -> None:
         due = self._loop.time() + _INTERVAL
-        self._loop.call_at(due, self._look, due)
+        self._loop.call_at(due, self._look, due, time.thread_time())
 
-    def _look(self, due: float) -> None:
+    def _look(self, due: float, computed: float) -> None:
         self._longest = max(self._longest, self._loop.time() - due)
+        self._computed = max(self._computed, time.thread_time() - computed)
         self._arm()
 
     def _tell(self) -> None:
-        sys.stdout.write(f"pause: {self._longest:.6f}\n")
+        sys.stdout.write(f"pause: {self._longest:.6f} {self._computed:.6f}\n")
         sys.stdout.flush()
-        self._longest = 0.0
+        self._longest = self._computed = 0.0
 
 
 def main() -> None:

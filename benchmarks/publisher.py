@@ -48,8 +48,8 @@ class Publisher:
     def on_readable(self, buffer: bytearray) -> None:
         """Read what there is of the answer."""
         size = self.sock.recv_into(buffer)
-        if not size and self._sent == self.answered:
-            # Idle for too long, for this server: the next call makes another one.
+        if self._sent == self.answered:
+            # Idle for too long, for this server, which may say so (408): the next call makes another connection.
             self._load.remove(self)
             self._is_open = False
             return

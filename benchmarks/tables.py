@@ -12,7 +12,7 @@ _BUSY_TEXT = (
     "Throughputs for each second that the server's process was on its core: what it costs, without what it waited for,"
     " and without what else the machine did."
 )
-_GOALS_TEXT = "What it ought to be; ratios also for each second on the core:"
+_GOALS_TEXT = "What it ought to be; a ratio also for each second on the core, and met when both are:"
 
 # Server and load are two who compute at a time; the rest is somebody else's.
 _OWN_LOAD = 3.0
@@ -63,7 +63,7 @@ def goals_table(results: Results) -> str:
                 figure(busy) if busy else "",
                 f"{bound} {figure(goal.at_least)}",
                 figure(goal.great) if goal.great else "",
-                "yes" if goal.is_met(value) else "no",
+                "yes" if goal.is_met(value) and (busy is None or goal.is_met(busy)) else "no",
             ]
         )
     return _table(["goal", "measured", "on the core", "wanted", "great", "met"], rows) if rows else ""

@@ -170,6 +170,7 @@ async def _open_delivery(
                 expiries=expiries,
                 max_groups=settings.max_groups,
                 rendered_limit=settings.rendered_limit,
+                unfinished_limit=settings.unfinished_limit,
             )
         )
         operations = await stack.enter_async_context(Operations())
@@ -221,7 +222,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastA
 def _application(lifespan: Lifespan, *, own_keys: bool) -> FastAPI:
     # GraphQL documents itself; an OpenAPI page would load its scripts from a CDN.
     app = Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-    # It would be sent with the name that the request has for the service, and without TLS behind a proxy: with its token.
+    # They would go where the request's Host says, and without TLS behind a proxy, with the token of who follows.
     app.router.redirect_slashes = False
     app.router.routes.extend(routes())
 

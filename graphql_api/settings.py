@@ -205,6 +205,10 @@ class Settings(Limits, BaseSettings):
         default=16 * 1024 * 1024,
         description="Bytes of results that a process keeps for subscribers who are about to ask for the same (16 MiB).",
     )
+    unfinished_limit: Annotated[int, values.whole_number("bytes")] = Field(
+        default=64 * 1024 * 1024,
+        description="Bytes kept for clients that stop reading in a snapshot; beyond, it begins anew (64 MiB).",
+    )
     history_days: Annotated[float, BeforeValidator(values.days)] = Field(
         default=30.0,
         description="Days that the log of changes is kept: how long ago a client may have left and still be sent"

@@ -32,11 +32,16 @@ class Way:
 
     def __init__(self, take: Callable[[str], None]):
         self.writable = True
+        self.room: int | None = None
+        """Writes after which it is not writable any more; None: as many as come."""
         self._take = take
 
     def write(self, data: bytes) -> None:
         for text in texts_of(data):
             self._take(text)
+        if self.room is not None:
+            self.room -= 1
+            self.writable = self.room > 0
 
 
 class Listener(Member):
@@ -84,6 +89,7 @@ class Listener(Member):
     def drain(self) -> None:
         """Go on, as sessions do when their client has taken everything."""
         self.way.writable = True
+        self.way.room = None
         if self.audience:
             self.audience.drained(self)
             self.group.serve()
@@ -160,12 +166,18 @@ def leaving(sharing: Sharing, listener: Listener) -> Iterator[Listener]:
 
 
 @contextlib.asynccontextmanager
-async def listening_to(service, *, max_groups=1_000, rendered_limit=10**6) -> AsyncIterator[Listening]:
+async def listening_to(
+    service, *, max_groups=1_000, rendered_limit=10**6, unfinished_limit=10**6
+) -> AsyncIterator[Listening]:
     """The real sharing over a service."""
     expiries = Expiries(now)
     with contextlib.closing(expiries):
         async with Sharing(
-            service=service, expiries=expiries, max_groups=max_groups, rendered_limit=rendered_limit
+            service=service,
+            expiries=expiries,
+            max_groups=max_groups,
+            rendered_limit=rendered_limit,
+            unfinished_limit=unfinished_limit,
         ) as sharing:
             yield Listening(sharing)
 

@@ -94,7 +94,7 @@ def test_no_file_names(pattern):
     assert found == []
 
 
-@pytest.mark.parametrize("page", ["docs/benchmarks.md", "docs/design.md", "SECURITY.md"])
+@pytest.mark.parametrize("page", ["docs/benchmarks.md", "docs/clients.md", "docs/design.md", "SECURITY.md"])
 def test_documentation_names_what_exists(page):
     """Every path that a page names is there."""
     named = re.findall(r"`((?:graphql_api|benchmarks|tests|schema|docs)/[\w./-]*)`", (ROOT / page).read_text())

@@ -8,13 +8,14 @@ does. Between finding that and making it live nothing else can happen: none of t
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 from graphql_api.delivery.frames import Batch, Lane
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.model import Head
 from graphql_api.devices.watches import Fresh, Standing
 
@@ -107,13 +108,15 @@ class Position:
 class Audience:
     """All subscribers of a group."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: Position, unfinished: Unfinished) -> None:
         self._shared = position
+        self._unfinished = unfinished
         self._held: Head | None = None
         # By lane, so that what a lane has in common is looked up once.
         self._live: dict[Lane, dict[Subscriber, None]] = {}
         self._others: dict[Subscriber, None] = {}
-        self._due: deque[Subscriber] = deque()
+        # In the order in which their turns come; who leaves is let go at once, however long the others wait.
+        self._due: OrderedDict[Subscriber, None] = OrderedDict()
         self.resets = 0
         """How often all were told to begin anew: what was being prepared for anybody holds no longer."""
 
@@ -160,7 +163,9 @@ class Audience:
     def leave(self, subscriber: Subscriber) -> None:
         """Let a subscriber go. May be repeated."""
         self._others.pop(subscriber, None)
+        self._due.pop(subscriber, None)
         self._unlive(subscriber)
+        self._unfinished.release(subscriber)
         subscriber.state = State.GONE
         subscriber.rest = None
         subscriber.audience = None
@@ -215,13 +220,13 @@ class Audience:
     def next_due(self) -> Subscriber | None:
         """The one whose turn it is to take a step: :meth:`served` ends it."""
         while self._due:
-            subscriber = self._due.popleft()
+            subscriber, _ = self._due.popitem(last=False)
             if subscriber.state is not State.DUE:
                 continue
             if subscriber.way.writable:
                 subscriber.state = State.SERVED
                 return subscriber
-            subscriber.state = State.STALLED
+            self._stall(subscriber)
         return None
 
     def served(
@@ -239,6 +244,7 @@ class Audience:
 
     def _settle(self, subscriber: Subscriber) -> None:
         """Find out what a subscriber who isn't live waits for."""
+        self._unfinished.release(subscriber)
         standing = subscriber.standing
         here = self.position.version
         if isinstance(standing, Head) and subscriber.rest is None and standing.version >= here:
@@ -250,9 +256,19 @@ class Audience:
             subscriber.on_level(standing)
         elif subscriber.way.writable:
             subscriber.state = State.DUE
-            self._due.append(subscriber)
+            self._due[subscriber] = None
         else:
-            subscriber.state = State.STALLED
+            self._stall(subscriber)
+
+    def _stall(self, subscriber: Subscriber) -> None:
+        subscriber.state = State.STALLED
+        if subscriber.rest is None:
+            return
+        batches, _ = subscriber.rest
+        # Its last part stands for the whole, however much of it each one has got already.
+        if not self._unfinished.hold(subscriber, batches[-1], sum(batch.size for batch in batches)):
+            # It begins anew when the client takes something again.
+            subscriber.rest = None
 
     def _enliven(self, subscriber: Subscriber) -> None:
         del self._others[subscriber]

@@ -3,11 +3,14 @@
 import asyncio
 import heapq
 import itertools
+import logging
 from collections.abc import Callable
 
 from graphql_api.moment import Clock, Moment
 
 __all__ = ["Expiries"]
+
+logger = logging.getLogger(__name__)
 
 # Entries of connections that have gone are left in the heap until there are this many more of them than of others.
 _LEFTOVERS = 1_000
@@ -58,7 +61,7 @@ class Expiries:
         while heap and heap[0][0] <= now:
             _, number = heapq.heappop(heap)
             if on_expired := self._current.pop(number, None):
-                on_expired()
+                _call(on_expired)
             # A callback may have made another heap.
             heap = self._heap
         self._set_timer()
@@ -80,3 +83,10 @@ class Expiries:
         self.expire()
         if self._timer is None:
             self._set_timer()
+
+
+def _call(on_expired: Callable[[], None]) -> None:
+    try:
+        on_expired()
+    except Exception:  # the others must not be served beyond their time, nor whoever asked be hindered
+        logger.exception("A caller whose token has expired could not be sent away.")

@@ -43,6 +43,10 @@ _BEFORE_ID = b'{"id":"'
 _AFTER_ID = b'","type":"next","payload":'
 
 
+# Lanes whose pieces a batch keeps; whoever asks for another one's has them made. Each holds all of the results.
+_LANES_KEPT = 4
+
+
 class Rendered:
     """One result: its JSON, and where a subscriber stands who has got it (None inside of what is one whole)."""
 
@@ -69,6 +73,8 @@ class Batch:
         """What to join by a subscriber's id, for all subscribers of a lane."""
         found = self._pieces.get(lane)
         if found is None:
+            if len(self._pieces) == _LANES_KEPT:
+                del self._pieces[next(iter(self._pieces))]
             found = self._pieces[lane] = lane.pieces(self.results)
         return found
 
@@ -172,7 +178,8 @@ def text_frame(text: bytes) -> bytes:
 
 def texts_of(data: bytes) -> Iterator[str]:
     """The texts in what a lane for texts has made; encoded JSON holds no line break."""
-    return map(str, data.decode().splitlines())
+    # Not by str.splitlines(), which takes U+2028 and some others for line breaks, too.
+    return map(str, data.decode().removesuffix("\n").split("\n"))
 
 
 def _header(length: int) -> bytes:

@@ -11,6 +11,7 @@ from graphql_api.delivery.breath import Breath
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.frames import Batch, Rendered, batches
 from graphql_api.delivery.rendered import RenderedResults
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, Head
 from graphql_api.devices.school_log import SchoolLog
@@ -60,11 +61,13 @@ class Group:
         position: Position,
         *,
         rendered: RenderedResults,
+        unfinished: Unfinished,
         expiries: Expiries,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.watch = renderer.watch
-        self.audience = Audience(position)
+        self.watch.skip(position.head)
+        self.audience = Audience(position, unfinished)
         self.sent = -1
         """The version of the newest cursor that all who were live then were sent."""
         self._log = log
@@ -116,7 +119,7 @@ class Group:
             if items and self.audience.live():
                 found = await self._render(items, self.audience.resets)
                 await self._fan_out(found, before)
-                self.sent = head.version
+                self.sent = _told_by(found)
         except Exception:  # whatever is wrong with this group, the others of the school must not suffer
             if not self._closed:
                 logger.exception("A round could not be delivered to a group; its subscribers will catch up.")
@@ -153,7 +156,7 @@ class Group:
             await self._renderer.close()
 
     def _fall_behind(self, before: Head, head: Head) -> None:
-        self.watch.forget(head)
+        self.watch.skip(head)
         for _, subscribers in self.audience.live():
             for subscriber in subscribers:
                 self.audience.fall_behind(subscriber, before)
@@ -180,12 +183,16 @@ class Group:
             if subscriber.state is not live:
                 continue
             way = subscriber.way
-            if way.writable:
-                if subscriber.prefix != prefix:
-                    prefix = subscriber.prefix
-                    data = prefix.join(pieces)
+            if not way.writable:
+                self.audience.fall_behind(subscriber, before)
+                continue
+            if subscriber.prefix != prefix:
+                prefix = subscriber.prefix
+                data = prefix.join(pieces)
+            try:
                 way.write(data)
-            else:
+            except Exception:  # those before it have got this, those after it are to get it
+                logger.exception("A subscriber could not be written to, and will be served again.")
                 self.audience.fall_behind(subscriber, before)
 
     async def _render(self, items: Sequence[Item[Any]], resets: int) -> list[Batch]:
@@ -260,7 +267,7 @@ class Group:
             way.write(subscriber.prefix.join(batch.pieces(subscriber.lane)))
             sent += 1
         if sent == len(found):
-            subscriber.told = max(subscriber.told, place.version if found else -1)
+            subscriber.told = max(subscriber.told, _told_by(found))
             self.audience.served(subscriber, place)
         elif sent and (reached := found[sent - 1].place):
             subscriber.told = reached.version
@@ -284,6 +291,11 @@ class Group:
     def _is_current(self, resets: int) -> bool:
         """Whether what was begun when there had been so many resets is still good for others."""
         return resets == self.audience.resets and not self._closed
+
+
+def _told_by(found: Sequence[Batch]) -> int:
+    """The version of the newest cursor in it: that of the last result, which may be well before where it leads."""
+    return found[-1].place.version if found and found[-1].place else -1
 
 
 def _place(cursor: Cursor) -> Head:

@@ -36,20 +36,23 @@ def renderer_of(
     """Opens the execution of a subscription, which depends on nothing but what is in the :func:`sharing_key`.
 
     Raises:
-        LimitExceeded: the variables are too large. Those that are not declared count too, so each caller's own are
-            looked at, and nobody else's.
+        LimitExceeded: the variables are too large. Those count too that the operation does not declare, so each
+            caller's own are looked at, and nobody else's.
     """
     delivery.executor.guard.check_variables(variables)
     declared = _declared(operation, variables)
 
-    async def open_renderer() -> Renderer:
+    async def open_rendering() -> Rendering:
         rendering = delivery.executor.rendering(operation, declared, service=delivery.service, visibility=visibility)
         try:
             await rendering.open()
         except BaseException:
             await rendering.close()
             raise
-        return _GraphQLRenderer(rendering)
+        return rendering
+
+    async def open_renderer() -> Renderer:
+        return _GraphQLRenderer(open_rendering, await open_rendering())
 
     return open_renderer
 
@@ -91,15 +94,24 @@ class Operations:
 
 
 class _GraphQLRenderer:
-    def __init__(self, rendering: Rendering) -> None:
+    def __init__(self, open_rendering: Callable[[], Awaitable[Rendering]], rendering: Rendering) -> None:
+        self._open_rendering = open_rendering
         self._rendering = rendering
-
-    @property
-    def watch(self) -> Watch[Any]:
-        return self._rendering.watch
+        self._is_broken = False
+        self.watch: Watch[Any] = rendering.watch
 
     async def render(self, item: Item[Any]) -> tuple[bytes, bool]:
-        result = await self._rendering.render(item.value)
+        if self._is_broken:
+            await self._rendering.close()
+            # What it watches is of no interest: all that is told comes from the first one's watch.
+            self._rendering = await self._open_rendering()
+            self._is_broken = False
+        try:
+            result = await self._rendering.render(item.value)
+        except BaseException:
+            # There is nothing to go on with, and a group would be silent for ever.
+            self._is_broken = True
+            raise
         # A result with errors may come out right the next time.
         return result.encode(item.cursor), not result.errors
 

@@ -1,9 +1,12 @@
 """Patience with clients that take nothing: one watch over all that have not taken what they were sent."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
 
 __all__ = ["Patience"]
+
+logger = logging.getLogger(__name__)
 
 # Looks within the time that a client has: the more, the more exact its end.
 _LOOKS = 4
@@ -63,4 +66,11 @@ class Patience:
             if now - watched.since >= self.seconds and key in self._watched:
                 self.exhausted += 1
                 del self._watched[key]
-                watched.on_stalled()
+                _call(watched.on_stalled)
+
+
+def _call(on_stalled: Callable[[], None]) -> None:
+    try:
+        on_stalled()
+    except Exception:  # one connection's defect must not end the watch over the others
+        logger.exception("A client that takes nothing could not be let go.")

@@ -130,13 +130,13 @@ def run_server(
     called with the port; with reload, where another process serves, it is not.
     """
     server = Server(config, on_listening=on_listening)
-    # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
-    gc.collect()
-    gc.freeze()
     # After SIGINT uvicorn raises the signal once more, for whoever else may care: here nobody does.
     with suppress(KeyboardInterrupt):
         if config.should_reload:
             ChangeReload(config, target=server.run, sockets=[config.bind_socket()]).run()
             return True
+        # What has been loaded stays: full collections need not look at it, and keep nobody waiting for that.
+        gc.collect()
+        gc.freeze()
         server.run(sockets)
     return server.started

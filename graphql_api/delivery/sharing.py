@@ -13,6 +13,7 @@ from graphql_api.delivery.frames import Lane
 from graphql_api.delivery.group import Group, Renderer
 from graphql_api.delivery.hub import Hub
 from graphql_api.delivery.rendered import RenderedResults, RenderedStatistics
+from graphql_api.delivery.unfinished import Unfinished, UnfinishedStatistics
 from graphql_api.devices.service import DeviceService
 from graphql_api.errors import LimitExceeded
 
@@ -67,6 +68,7 @@ class SharingStatistics:
     refused_groups: int = 0
     """Groups that were one too many for their school, since the start."""
     rendered: RenderedStatistics = field(default_factory=RenderedStatistics)
+    unfinished: UnfinishedStatistics = field(default_factory=UnfinishedStatistics)
 
     @property
     def subscribers(self) -> int:
@@ -81,11 +83,20 @@ class Sharing:
     goes with its last one.
     """
 
-    def __init__(self, *, service: DeviceService, expiries: Expiries, max_groups: int, rendered_limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        service: DeviceService,
+        expiries: Expiries,
+        max_groups: int,
+        rendered_limit: int,
+        unfinished_limit: int,
+    ) -> None:
         self._service = service
         self._expiries = expiries
         self._max_groups = max_groups
         self._rendered = RenderedResults(rendered_limit)
+        self._unfinished = Unfinished(unfinished_limit)
         self._shares: dict[Hashable, _Share] = {}
         self._hubs: dict[str, tuple[Hub, asyncio.Task[None]]] = {}
         self._refused_groups = 0
@@ -148,6 +159,7 @@ class Sharing:
             stalled=sum(each.stalled for each in audiences),
             refused_groups=self._refused_groups,
             rendered=self._rendered.statistics(),
+            unfinished=self._unfinished.statistics(),
         )
 
     async def _open(self, share: _Share, open_renderer: Callable[[], Awaitable[Renderer]]) -> None:
@@ -169,6 +181,7 @@ class Sharing:
             share.hub.log,
             share.hub.position,
             rendered=self._rendered,
+            unfinished=self._unfinished,
             expiries=self._expiries,
             tasks=self._tasks,
         )

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from graphql_api.devices.workers import WAITING_CALLS, Workers, WorkerStatistics
@@ -67,9 +68,13 @@ class GroupCommit:
             await self._workers.run(lambda: self._work_off(queue))
         except BaseException as error:
             # Cancelled, or the workers are closed: unless it is being carried out, it never will be.
-            if write.outcome.cancel() or not isinstance(error, Unavailable):
+            if self._withdraw(queue, write) or not isinstance(error, Unavailable):
                 raise
-        return await asyncio.wrap_future(write.outcome)
+        try:
+            return await asyncio.wrap_future(write.outcome)
+        except asyncio.CancelledError:
+            self._withdraw(queue, write)
+            raise
 
     def statistics(self) -> WorkerStatistics:
         """The counts of this moment: writes, not transactions."""
@@ -77,30 +82,51 @@ class GroupCommit:
             refused = self._refused + self._workers.statistics().refused
             return replace(self._workers.statistics(), waiting=self._waiting, running=self._running, refused=refused)
 
+    def _withdraw(self, queue: Hashable, write: Write[Any]) -> bool:
+        """Take a write back, unless it is being carried out."""
+        with self._lock:
+            found = self._queues.get(queue)
+            if found is None or write not in found:
+                return False
+            found.remove(write)
+            self._waiting -= 1
+            if not found and queue not in self._busy:
+                del self._queues[queue]
+            return True
+
     def _work_off(self, queue: Hashable) -> None:
         with self._lock:
-            if queue in self._busy:
-                # Another thread is at it, and does not end before it is empty.
+            if queue in self._busy or queue not in self._queues:
+                # Whoever is at it sees to what has come meanwhile; or there is nothing left to do.
                 return
             self._busy.add(queue)
-        while writes := self._take(queue):
-            # One that was cancelled while it waited is not carried out.
-            wanted = [write for write in writes if write.outcome.set_running_or_notify_cancel()]
-            try:
-                if wanted:
-                    self._commit(wanted)
-            finally:
-                with self._lock:
-                    self._running -= len(writes)
+        self._carry_out(queue)
+
+    def _carry_out(self, queue: Hashable) -> None:
+        """One transaction; what has come meanwhile has its turn after the other queues that wait for a thread."""
+        writes = self._take(queue)
+        # From here on none can be cancelled any more.
+        wanted = [write for write in writes if write.outcome.set_running_or_notify_cancel()]
+        try:
+            if wanted:
+                self._commit(wanted)
+        finally:
+            if self._is_left(queue, len(writes)):
+                self._workers.hand_on(partial(self._carry_out, queue))
 
     def _take(self, queue: Hashable) -> list[Write[Any]]:
         with self._lock:
-            found = self._queues.get(queue)
-            if not found:
-                self._queues.pop(queue, None)
-                self._busy.discard(queue)
-                return []
+            found = self._queues[queue]
             writes = [found.popleft() for _ in range(min(len(found), _MOST))]
             self._waiting -= len(writes)
             self._running += len(writes)
             return writes
+
+    def _is_left(self, queue: Hashable, done: int) -> bool:
+        with self._lock:
+            self._running -= done
+            if self._queues[queue]:
+                return True
+            del self._queues[queue]
+            self._busy.discard(queue)
+            return False

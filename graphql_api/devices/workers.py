@@ -98,6 +98,14 @@ class Workers:
             self._executor.submit(self._take, call)
         return await call.answer()
 
+    def hand_on(self, work: Callable[[], None]) -> None:
+        """From one of the threads: have the rest of what it has begun done, after what waits; at once when closing."""
+        try:
+            self._executor.submit(work)
+        except RuntimeError:
+            # Nothing new is taken any more, but what was begun is to have its end.
+            work()
+
     def _take(self, call: _Call[Any]) -> None:
         with self._lock:
             self._waiting -= 1

@@ -17,12 +17,13 @@ from benchmarks.publisher import Publisher
 class Answers:
     """Answers each request with the next of the given bodies, in two writes, over a given number of connections."""
 
-    def __init__(self, *bodies, status="200 OK", connections=1, requests_each=100):
+    def __init__(self, *bodies, status="200 OK", connections=1, requests_each=100, greeting=b""):
         self.bodies = iter(bodies)
         self.status = status
         self.connections = connections
         self.requests_each = requests_each
         self.requests = []
+        self.greeting = greeting
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.thread = threading.Thread(target=self._serve)
 
@@ -30,6 +31,10 @@ class Answers:
         for _ in range(self.connections):
             connection, _ = self.listener.accept()
             with connection, connection.makefile("rb") as lines:
+                if self.greeting:
+                    connection.sendall(self.greeting)
+                    self.greeting = b""
+                    continue
                 for _ in range(self.requests_each):
                     if not self._answer(connection, lines):
                         break
@@ -102,6 +107,14 @@ def test_an_idle_connection_may_be_ended():
         client._load.run_for(5, unless=lambda: not client._is_open)
         client.call(b"second")
         assert client.changed == 2
+
+
+def test_a_server_may_say_that_it_waits_no_longer():
+    """What comes while no call is under way is no answer: a new connection whose request is late is replaced, too."""
+    with Answers(result(1), connections=2, greeting=b"HTTP/1.1 408 Request Timeout\r\n\r\n").publisher() as client:
+        client._load.run_for(5, unless=lambda: not client._is_open)
+        client.call(b"first")
+        assert client.changed == 1
 
 
 def test_an_answer_that_does_not_come_fails():

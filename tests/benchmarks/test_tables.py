@@ -74,7 +74,7 @@ def test_throughputs_are_told_for_each_busy_second_too():
     assert busy_table(results(own, other, wait)).splitlines()[2:] == [
         f"| {SINGLE} | deliveries/s | 200 | 300 (0.667x) |"
     ]
-    assert " | 0.333 | 0.667 | at least 0.6 | " in goals_table(results(own, other))
+    assert " | 0.333 | 0.667 | at least 0.6 | 0.75 | no |" in goals_table(results(own, other))
 
 
 @pytest.mark.parametrize(("load_average", "told"), [(2.0, False), (7.5, True)])

@@ -1,5 +1,7 @@
 """Who of a group is told what: subscribers against a model that knows every change. No I/O, no loop."""
 
+import gc
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from graphql_api.delivery.audience import Audience, Position, State, Subscriber
 from graphql_api.delivery.frames import Batch, Lane, Rendered
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Head
 from graphql_api.devices.watches import Fresh
@@ -154,7 +157,9 @@ class AudienceMachine(RuleBasedStateMachine):
         super().__init__()
         self.log = Log(1)
         self.position = Position(self.log.head())
-        self.audiences = [Audience(self.position) for _ in range(GROUPS)]
+        # Room for few of the rests that stalled clients have not got yet.
+        self.unfinished = Unfinished(60)
+        self.audiences = [Audience(self.position, self.unfinished) for _ in range(GROUPS)]
         self.clients = []
         self.turns = {}
         self.deliveries = []
@@ -415,6 +420,7 @@ class AudienceMachine(RuleBasedStateMachine):
         assert not self.position.expectant
         for audience in self.audiences:
             assert [len(audience), *audience._live, *audience._others, *audience._due] == [0]
+        assert (self.unfinished.statistics().bytes, self.unfinished.statistics().kept) == (0, 0)
 
 
 class TestAudience(AudienceMachine.TestCase):
@@ -466,7 +472,7 @@ class Neighbour(Subscriber):
 
 def test_one_who_leaves_as_another_becomes_live_is_gone():
     """Of two that wait for the group to finish going on, the second may leave as the first becomes live."""
-    audience = Audience(Position(Head(1, Moment(1))))
+    audience = Audience(Position(Head(1, Moment(1))), Unfinished(0))
     first, second = Neighbour(), Neighbour()
     first.other = second
     audience.begin_move()
@@ -475,3 +481,19 @@ def test_one_who_leaves_as_another_becomes_live_is_gone():
     audience.end_move()
     assert (first.state, second.state) == (State.LIVE, State.GONE)
     assert list(audience) == [first]
+
+
+def test_one_who_leaves_before_its_turn_is_let_go():
+    """While nobody has a turn, as the store is away, those who come and go leave nothing behind."""
+    audience = Audience(Position(Head(1, Moment(1))), Unfinished(0))
+    staying, *leaving = (Neighbour() for _ in range(3))
+    for subscriber in (staying, *leaving):
+        audience.join(subscriber, Fresh.ASKED)
+    left = [weakref.ref(subscriber) for subscriber in leaving]
+    while leaving:
+        audience.leave(leaving.pop())
+    del subscriber
+    gc.collect()
+    assert [each() for each in left] == [None, None]
+    assert audience.next_due() is staying
+    assert not audience.has_due

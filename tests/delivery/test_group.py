@@ -1,16 +1,18 @@
 """A group's turns, where a log is another one, or fails, in the middle of them."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
-from graphql_api.delivery.audience import Position
+from graphql_api.delivery.audience import Position, State
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.group import Group
 from graphql_api.delivery.rendered import RenderedResults
+from graphql_api.delivery.unfinished import Unfinished
 from graphql_api.devices.cursor import Cursor
-from graphql_api.devices.model import DeviceFilter, Head
-from graphql_api.devices.watches import Fresh, Item, Step, Watch
+from graphql_api.devices.model import Change, DeviceFilter, Head, Status, Summary
+from graphql_api.devices.watches import Fresh, Item, Step, SummaryWatch, Watch
 from graphql_api.errors import Unavailable
 from graphql_api.moment import Moment, now
 from tests.listening import Listener, Told
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 OLD = Head(5, Moment(5))
 NEW = Head(9, Moment(9))
+TEN = Head(10, Moment(10))
 
 
 class ScriptedLog:
@@ -48,7 +51,7 @@ class ScriptedWatch(Watch):
         return place or Fresh.LOST
 
     def live(self, log, changes, head):
-        return []
+        return [Item(f"to {head.version}", head, None) for _ in changes]
 
     async def behind(self, log, standing):
         self.asked.put_nowait(standing)
@@ -75,22 +78,28 @@ class Words:
         """Nothing is held."""
 
 
-@pytest.fixture
-async def group():
-    renderer = Words()
+@asynccontextmanager
+async def opened(renderer, log, position):
     expiries = Expiries(now)
     async with asyncio.TaskGroup() as tasks:
         group = Group(
             renderer,
-            ScriptedLog(),
-            Position(NEW),
+            log,
+            position,
             rendered=RenderedResults(10**6),
+            unfinished=Unfinished(10**6),
             expiries=expiries,
             tasks=tasks,
         )
         yield group
         await group.close()
     expiries.close()
+
+
+@pytest.fixture
+async def group():
+    async with opened(Words(), ScriptedLog(), Position(NEW)) as group:
+        yield group
 
 
 @pytest.fixture
@@ -115,3 +124,65 @@ async def test_a_turn_that_a_reset_interrupts_leads_nowhere(group, listener, ans
     assert await listener.next() == "new"
     await listener.live.wait()
     assert listener.received == ["new"]
+
+
+class Counted(ScriptedLog):
+    """A log in which one device has come online with each change up to the newest one."""
+
+    async def summary(self):
+        return Summary(self.newest, {Status.ONLINE: self.newest.version})
+
+
+class Counts(Words):
+    """Renders summaries as the number of devices online."""
+
+    def __init__(self):
+        self.watch = SummaryWatch("s")
+
+    async def render(self, item):
+        return str(item.value.counts[Status.ONLINE]).encode(), True
+
+
+async def come_to(group, position, head, bring):
+    """As the hub does when the log has moved."""
+    group.audience.begin_move()
+    position.move(head)
+    await bring()
+
+
+async def test_who_was_told_of_a_summary_before_a_round_was_missed_is_told_of_the_next_one():
+    """One who knows the counts already as its group misses a round is told of every round that comes after it."""
+    position = Position(OLD)
+    async with opened(Counts(), Counted(), position) as group:
+        listener = Listener(lambda text: Told(int(text), None))
+        listener.share = type("Share", (), {"group": group})
+        group.admit(listener, ())
+        assert await listener.next() == NEW.version
+        await come_to(group, position, NEW, lambda: asyncio.sleep(0, group.miss(NEW)))
+        assert listener.state is State.LIVE
+        change = Change("s", 10, "d", Status.ONLINE, None, Moment(10), Moment(10), Moment(10))
+        await come_to(group, position, TEN, lambda: group.deliver([change], TEN))
+        assert await listener.next() == TEN.version
+
+
+async def test_one_who_cannot_be_written_to_is_served_again_and_nobody_else():
+    """When writing to one subscriber fails, those before and after it are told once, and it from the log."""
+    position = Position(NEW)
+    async with opened(Words(), ScriptedLog(), position) as group:
+        listeners = [Listener(lambda text: Told(text, None)) for _ in range(3)]
+        for listener in listeners:
+            listener.share = type("Share", (), {"group": group})
+            group.audience.join(listener, NEW)
+        broken, write = listeners[1].way, listeners[1].way.write
+
+        def fail(data):
+            broken.write = write
+            raise RuntimeError("closed under us")
+
+        broken.write = fail
+        change = Change("s", 10, "d", Status.ONLINE, None, Moment(10), Moment(10), Moment(10))
+        await come_to(group, position, TEN, lambda: group.deliver([change], TEN))
+        assert await group.watch.asked.get() == NEW
+        group.watch.answers.put_nowait(Step([Item("to 10", TEN, None)], TEN))
+        assert [await listener.next() for listener in listeners] == ["to 10"] * 3
+        assert [listener.received for listener in listeners] == [["to 10"]] * 3

@@ -81,7 +81,7 @@ class Service:
         self.devices = DeviceService(
             store=self.store, news=self.news, feeds=self.feeds, revoking=None, max_replay=MAX_REPLAY
         )
-        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000))
+        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000, unfinished_limit=300))
 
     def close(self):
         with self._runner:
@@ -308,10 +308,13 @@ class MechanismMachine(RuleBasedStateMachine):
         client.connect(self.service.listeners)
 
     @precondition(lambda self: self.online())
-    @rule(data=st.data())
-    def stall_or_drain(self, data):
+    @rule(data=st.data(), room=st.integers(0, 3))
+    def stall_or_drain(self, data, room):
+        """A client takes nothing more, at once or after some writes; or it goes on."""
         listener = data.draw(st.sampled_from(self.online())).listener
-        if listener.way.writable:
+        if listener.way.writable and room:
+            listener.way.room = room
+        elif listener.way.writable:
             listener.stall()
         else:
             self.service.run(drained(listener))

@@ -100,3 +100,17 @@ def test_one_may_let_another_go():
     patience.look(0.0)
     patience.look(1.0)
     assert (patience.exhausted, second.stalled) == (1, 0)
+
+
+def test_a_defect_in_letting_one_go_does_not_keep_the_others(client, caplog):
+    """Where a client can't be let go, those behind it are, and the watch goes on."""
+
+    def fail():
+        raise ZeroDivisionError
+
+    patience = Patience(3)
+    patience.watch("defective", lambda: 10, fail)
+    client.watched_by(patience)
+    looks(patience, client, 10, 10, 10, 10)
+    assert (client.stalled, patience.exhausted) == (1, 2)
+    assert "could not be let go" in caplog.text

@@ -88,6 +88,19 @@ async def test_queues_do_not_wait_for_each_other():
         assert committed.together == [1, 1]
 
 
+async def test_a_busy_queue_does_not_keep_its_thread():
+    """Between two transactions of a queue that does not run empty, another one that waits has its turn."""
+    async with opened() as (commits, committed):
+        async with held_up(commits, committed, "busy") as tasks:
+            for _ in range(70):
+                tasks.create_task(commits.run("busy", lambda _: None))
+            other = tasks.create_task(commits.run("other", lambda _: "through"))
+            await until(lambda: commits.statistics().waiting == 71)
+        assert other.result() == "through"
+        # 64 at most go together; the one of the other queue did not wait for all of them.
+        assert committed.together == [1, 1, 64, 6]
+
+
 async def test_one_failure_is_its_own():
     """What one write raises reaches its caller, and those beside it succeed."""
     async with opened() as (commits, committed):
@@ -110,7 +123,24 @@ async def test_one_that_is_cancelled_while_it_waits_is_not_carried_out():
             await until(lambda: commits.statistics().waiting == 2)
             unwanted.cancel()
             await asyncio.wait([unwanted])
+            assert commits.statistics().waiting == 1
         assert made == ["wanted"]
+
+
+async def test_one_that_is_cancelled_while_it_is_carried_out_harms_nobody():
+    """A caller that goes away while its write is carried out has it carried out; those beside it are answered."""
+    made = []
+    async with opened() as (commits, committed):
+        async with held_up(commits, committed) as tasks:
+            leaving = asyncio.ensure_future(commits.run("q", lambda _: made.append("left")))
+            other = tasks.create_task(commits.run("q", lambda _: made.append("other")))
+            await until(lambda: commits.statistics().waiting == 2)
+            committed.gate.set()
+            await until(lambda: commits.statistics().waiting == 0)
+            leaving.cancel()
+            await asyncio.wait([leaving, other])
+        assert made == ["left", "other"]
+        assert other.exception() is None
 
 
 async def test_more_than_may_wait_are_refused():

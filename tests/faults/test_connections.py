@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_connection_is_cut_twenty_times(installation, school):
-    """A client whose connection is cut 20 times, wherever it stands, has every change once and the state in the end."""
+    """G-6: A client that is cut off 20 times, wherever it stands, has every change once and the state in the end."""
     first, second = installation.instances
     token = installation.token(school)
     publisher = Publisher([first, second], school, token)
@@ -33,7 +33,7 @@ async def test_a_connection_is_cut_twenty_times(installation, school):
 
 
 async def test_two_subscriptions_are_cut_between_their_frames(installation, school):
-    """A socket cut after one subscription's results of a round and before the other's: both lose nothing."""
+    """A socket cut after one subscription's results of a round and before the other's: both lose nothing (G-6)."""
     first, second = installation.instances
     token = installation.token(school)
     publisher = Publisher([first, second], school, token)
@@ -55,7 +55,7 @@ async def test_two_subscriptions_are_cut_between_their_frames(installation, scho
 
 
 async def test_what_subscribes_later_on_a_resumed_socket_starts_afresh(installation, school):
-    """A cursor is good for the first subscribe of its id: later components begin anew, whatever id they have."""
+    """A cursor is good for the first subscribe of its id: later components begin anew, whatever id they have (G-7)."""
     first, second = installation.instances
     token = installation.token(school)
     publisher = Publisher([first, second], school, token)

@@ -30,7 +30,7 @@ async def audience(instances, school):
 
 
 async def test_an_instance_is_killed(installation, school):
-    """The clients of an instance that is killed move to another by their cursors, and miss nothing."""
+    """The clients of an instance that is killed move to another by their cursors, and miss nothing (G-24)."""
     first, second = installation.instances[:2]
     third = (await asyncio.to_thread(installation.start, 1))[0]
     publisher = Publisher([first, third, second], school, installation.token(school))
@@ -48,7 +48,7 @@ async def test_an_instance_is_killed(installation, school):
 
 
 async def test_redis_is_killed_and_restarted(installation, shared_redis, school):
-    """Redis killed and started again, twice: nobody is cut off, and nothing is missed."""
+    """Redis killed and started again, twice: nobody is cut off, and nothing is missed (G-22)."""
     publisher = Publisher(installation.instances, school, installation.token(school))
     async with audience(installation.instances, school) as clients:
         async with publisher.publishing():
@@ -63,7 +63,7 @@ async def test_redis_is_killed_and_restarted(installation, shared_redis, school)
 
 
 async def test_redis_is_gone_for_good(installation, shared_redis, school):
-    """Without Redis events come by the comparison with the store, within its interval, and readiness says why."""
+    """G-22: Without Redis events come by the comparison with the store, within its interval, and readiness says why."""
     publisher = Publisher(installation.instances, school, installation.token(school))
     async with audience(installation.instances, school) as clients:
         async with publisher.publishing():
@@ -90,7 +90,7 @@ async def _is_degraded(instance):
 
 
 async def test_postgresql_is_restarted(installation, postgresql, school):
-    """While PostgreSQL is away publishing is UNAVAILABLE and subscribers stay; then nothing is missing or half done."""
+    """G-23: While PostgreSQL is away publishing is UNAVAILABLE and subscribers stay; then nothing is missing."""
     publisher = Publisher(installation.instances, school, installation.token(school))
     async with audience(installation.instances, school) as clients:
         async with publisher.publishing():
@@ -106,7 +106,7 @@ async def test_postgresql_is_restarted(installation, postgresql, school):
 
 
 async def test_postgresql_ends_the_listening_connections(postgresql, settings, tmp_path, school):
-    """With PostgreSQL as the broadcaster too, the end of what listens there costs nobody an event."""
+    """With PostgreSQL as the broadcaster too, the end of what listens there costs nobody an event (G-22)."""
     database = postgresql.make_database()
     listening = "query LIKE 'LISTEN%'"
     with Installation(tmp_path, **settings | {"DATABASE_URL": database, "BROADCAST_URL": database}) as installation:
@@ -128,7 +128,7 @@ async def _are_connected(postgresql, database, condition):
 
 
 async def test_staging_and_production_on_one_redis(installation, postgresql, settings, tmp_path, school):
-    """Two installations share a Redis: the same school in both, and no event crosses."""
+    """Two installations share a Redis: the same school in both, and no event crosses (G-2)."""
     database = postgresql.make_database()
     token = installation.token(school)
     with Installation(tmp_path, **settings | {"DATABASE_URL": database}) as staging:

@@ -19,7 +19,7 @@ A_SECOND = str(1 / 86_400)
 
 
 async def test_history_is_pruned_under_a_client_that_is_away(installation, school):
-    """Who comes back to a history that is gone is told: a snapshot of each device, a list from its beginning."""
+    """Who comes back to a history that is gone is told: a snapshot of each device, a list from its beginning (G-25)."""
     first, second = installation.instances
     token = installation.token(school)
     publisher = Publisher([first, second], school, token)

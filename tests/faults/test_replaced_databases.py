@@ -87,7 +87,7 @@ async def test_an_empty_database_takes_the_place_under_clients_that_are_away(rep
 
 
 async def test_an_older_backup_is_restored_under_connected_clients(replaceable, postgresql, school):
-    """Clients that stay connected are told how things stand in the backup, and go on from there."""
+    """Clients that stay connected are told how things stand in the backup, and go on from there (G-9)."""
     database = replaceable.database
     publisher = Publisher(replaceable.instances, school, replaceable.token(school))
     async with clients(replaceable, school, 2) as staying:

@@ -17,7 +17,7 @@ ROUNDS = 40
 
 @pytest.mark.timeout(150)  # a third of it on an idle machine
 async def test_a_client_stops_reading_while_forty_thousand_changes_are_published(installation, school):
-    """The service grows by less than 40 MB, and when the client reads on each change comes: it was never away."""
+    """G-15: The service grows by less than 40 MB, and when the client reads on each change comes: it was never away."""
     instance = (await asyncio.to_thread(installation.start, 1, STALLED_TIMEOUT="300"))[0]
     token = installation.token(school)
     publisher = Publisher([instance], school, token, devices=DEVICES)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_messages_are_lost_repeated_reordered_and_delayed(tmp_path, secret, monkeypatch):  # noqa: F811
-    """Whatever becomes of the messages, watchers at both services have every change once, in order, and the state."""
+    """G-22: Whatever becomes of messages, watchers at both services have every change once, in order, and the state."""
     ether = Ether()
     monkeypatch.setattr(app, "broker_of", ether.broker)
     database = f"sqlite:///{tmp_path}/devices.db"

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.wire.clients import DEVICES, EVENTS, SUMMARY, Socket, publish
+from tests.wire.conftest import SendPath
 
 pytestmark = pytest.mark.anyio
 
@@ -125,8 +126,10 @@ async def test_a_mutation_is_told_though_its_client_is_gone(server):
         assert all(one != other for one, other in itertools.pairwise(statuses))
 
 
-async def test_a_client_that_upgrades_in_the_middle_of_an_answer_leaves_nothing_behind(server):
+async def test_a_client_that_upgrades_in_the_middle_of_an_answer_leaves_nothing_behind(server, send_path):
     """Who asks for a WebSocket while an event stream is under way on the same connection loses both, at once."""
+    if send_path is SendPath.ASGI:
+        pytest.skip("stock uvicorn upgrades in the middle of an answer, and no application can help it")
     head = {"Host": "x", "Authorization": f"Bearer {server.token()}", "Content-Type": "application/json"}
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     body = orjson.dumps({"query": EVENTS})

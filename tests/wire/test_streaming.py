@@ -141,6 +141,31 @@ async def test_signs_of_life_and_checkpoints(settings, secret):
             assert first["id"] != published["cursor"]
 
 
+async def id_alone(stream) -> str:
+    """The id of the next block, which must be nothing but that; comments are passed over."""
+    while not (found := fields(await stream.block())):
+        pass
+    assert list(found) == ["id"]
+    return found["id"]
+
+
+async def test_who_was_told_the_first_change_of_many_comes_to_know_how_far_it_has_come(settings, secret):
+    """Where the last changes are none that a client wants, it gets an id for them: resumed, and in a round as well."""
+    async with serve(settings.model_copy(update={"keep_alive": 0.05}), secret) as server:
+        token = server.token()
+        start = (await publish(server, token, a="ONLINE", b="ONLINE"))["cursor"]
+        await publish(server, token, a="OFFLINE")
+        last = (await publish(server, token, b="OFFLINE"))["cursor"]
+        async with Stream.open(server, EVENTS, token, *SSE, last_event_id=start, deviceIds=["a"]) as stream:
+            assert "OFFLINE" in fields(await stream.block())["data"]
+            assert await id_alone(stream) == last
+            last = (await publish(server, token, a="ONLINE", b="ONLINE"))["cursor"]
+            while not (found := fields(await stream.block())):
+                pass
+            assert "ONLINE" in found["data"]
+            assert await id_alone(stream) == last
+
+
 @pytest.mark.parametrize(("accept", "separator"), [SSE, MULTIPART])
 async def test_a_client_that_goes_leaves_nothing_behind(server, accept, separator):
     """When the client drops the connection, its feed, listener and channel are gone."""

@@ -427,3 +427,18 @@ async def test_a_missing_scope_is_forbidden(server, secret):
     with pytest.raises(GraphQLError) as refused:
         await post(server, 'mutation { retireDevices(deviceIds: ["a"]) { id } }', token("devices:publish"))
     assert refused.value.code == "FORBIDDEN"
+
+
+async def test_an_execution_that_has_died_is_begun_anew(server):
+    """Where the execution that a group shares has ended for whatever reason, its subscribers are told all the same."""
+    token = server.token()
+    async with Socket.open(server, token) as socket:
+        operation_id = await socket.subscribe(EVENTS)
+        await publish(server, token, a="ONLINE")
+        assert (await socket.item(operation_id))["status"] == "ONLINE"
+        (share,) = server.services.delivery.sharing._shares.values()
+        await share.group._renderer._rendering._stream.aclose()
+        for status in ("OFFLINE", "ONLINE"):
+            await publish(server, token, a=status)
+            assert (await socket.item(operation_id))["status"] == status
+        await socket.barrier()

@@ -44,13 +44,13 @@ class SummaryWatch(Watch[Summary]):
     def live(self, log: SchoolLog, changes: Sequence[Change], head: Head) -> list[Item[Summary]]:
         """The new counts, if they differ from those last shown; or the same with a much newer report."""
         self._passed = head.version
-        if self._counted is None:
+        if self._counted is None or head.version < self._counted.version:
+            # Nobody is live; or the counts are those of a round that is about to come, and are told then.
             return []
         for change in changes:
             if change.version > self._counted.version:
                 self._fold(change)
-        if head.version >= self._counted.version:
-            self._counted = head
+        self._counted = head
         if not self._differs():
             return []
         self._shown = self._summary()
@@ -58,6 +58,7 @@ class SummaryWatch(Watch[Summary]):
 
     async def behind(self, log: SchoolLog, standing: Head | Fresh) -> Step[Summary]:  # noqa: ARG002 - wherever one stands
         """The counts as they stand."""
+        known = self._counted
         for _ in range(_MOST_READINGS):
             if self._is_current(log):
                 break
@@ -66,10 +67,20 @@ class SummaryWatch(Watch[Summary]):
                 self._counted, self._counts = counted.head, Counter(counted.counts)
         if self._counted is None:
             raise Unavailable("The counts lag behind the log.")
+        if known and self._passed < known.version < self._counted.version:
+            # Others, who wait for the group where they were told the older counts, don't know these.
+            self._shown = None
         summary = self._summary()
-        if self._shown is None:
+        if self._shown is None and summary.head.version == self._passed:
             self._shown = summary
         return Step([_item(log, summary)], summary.head)
+
+    def skip(self, head: Head) -> None:
+        """Count anew, unless the counts hold what was skipped: some may stand there already, having been told them."""
+        self._shown = None
+        self._passed = head.version
+        if self._counted and self._counted.version < head.version:
+            self._counted = None
 
     def forget(self, head: Head) -> None:
         """Count anew."""

@@ -75,8 +75,11 @@ class Watch(ABC, Generic[ItemT_co]):
     def live(self, log: SchoolLog, changes: Sequence[Change], head: Head) -> list[Item[ItemT_co]]:
         """What these changes, all that matter up to ``head``, are to those who stand right before them."""
 
+    def skip(self, head: Head) -> None:
+        """Up to this head, changes were not handed to :meth:`live`: none who are live now will be any more."""
+
     def forget(self, head: Head) -> None:
-        """Up to this head, changes were not handed to :meth:`live`, or the log is another one: fold anew."""
+        """The log is another one, which goes up to this head: fold anew."""
 
     @abstractmethod
     async def behind(self, log: SchoolLog, standing: Head | Fresh) -> Step[ItemT_co]:

@@ -1,0 +1,400 @@
+"""Who shares an execution with whom, and that nobody can tell."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+import pytest
+from graphql import (
+    ArgumentNode,
+    DocumentNode,
+    FieldNode,
+    ListValueNode,
+    NameNode,
+    ObjectTypeDefinitionNode,
+    OperationType,
+    SchemaDefinitionNode,
+    SelectionSetNode,
+    parse,
+    print_ast,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis_graphql import nodes, queries
+
+from graphql_api.delivery.operations import renderer_of, sharing_key
+from graphql_api.errors import LimitExceeded
+from graphql_api.schema import Executor, OperationRefused
+from graphql_api.schema.context import SubscriptionContext
+from graphql_api.schema.documents import Operation
+from graphql_api.schema.rendering import Rendering
+from tests.listening import graphql_listener, leaving, listening_to
+from tests.schema.conftest import PUBLISH, caller, clock, executor, services  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = "subscription ($snapshot: Boolean! = false) { deviceStatus(snapshot: $snapshot) { deviceId status } }"
+
+
+def groups(caller):  # noqa: F811 - the fixture's value
+    return caller.services.statistics().sharing.groups
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """What was rendered, by all executions together."""
+    items: list[Any] = []
+    render = Rendering.render
+
+    async def counting(self, item):
+        items.append(item)
+        return await render(self, item)
+
+    monkeypatch.setattr(Rendering, "render", counting)
+    return items
+
+
+async def test_two_users_of_a_school_share(caller, rendered):  # noqa: F811
+    """Users with the same rights who ask for the same are one group, and each result is rendered once for both."""
+    other = dataclasses.replace(caller, principal=dataclasses.replace(caller.principal, subject="somebody else"))
+    async with caller.watch(EVENTS) as one, other.watch(EVENTS) as two:
+        for watched in (one, two):
+            await watched.live.wait()
+        assert groups(caller) == 1
+        await caller.publish(board="ONLINE")
+        assert await one.next() == await two.next() == {"deviceId": "board", "status": "ONLINE"}
+        assert len(rendered) == 1
+    assert groups(caller) == 0
+
+
+@pytest.mark.parametrize(
+    ("schools", "given"),
+    [
+        (["2"], {}),
+        (["1", "2"], {}),
+        ([], {"all_schools": True}),
+        (["1"], {"scopes": ["devices:read"]}),
+    ],
+)
+async def test_other_rights_never_share(caller, schools, given):  # noqa: F811
+    """Who may see another school, or may do something else, is in a group of its own, though both ask for the same."""
+    query = 'subscription { deviceStatus(schoolId: "1") { deviceId } }' if schools != ["2"] else EVENTS
+    async with caller.watch(query) as one, caller(*schools, **given).watch(query) as two:
+        for watched in (one, two):
+            await watched.live.wait()
+        assert groups(caller) == 2
+
+
+async def test_a_school_is_told_nothing_of_another(caller):  # noqa: F811
+    """Of two that ask for the same in two schools, each is told of its own school alone."""
+    async with caller("1").watch(EVENTS) as one, caller("2").watch(EVENTS) as two:
+        for watched in (one, two):
+            await watched.live.wait()
+        everybody = caller("1", "2")
+        await everybody.publish("1", first="ONLINE")
+        await everybody.publish("2", second="ONLINE")
+        assert (await two.next())["deviceId"] == "second"
+        assert (await one.next())["deviceId"] == "first"
+        assert [len(watched.listener.received) for watched in (one, two)] == [1, 1]
+
+
+@pytest.mark.parametrize("variables", [(True, 1), (1, True)])
+async def test_one_is_not_true(caller, variables):  # noqa: F811
+    """Though equal in Python, 1 and true are not the same variable: one is refused, the other one served."""
+    async with contextlib.AsyncExitStack() as stack:
+        watched = [await stack.enter_async_context(caller.watch(EVENTS, snapshot=each)) for each in variables]
+        good = watched[variables.index(True) if variables[0] is True else 1]
+        bad = watched[1 - watched.index(good)]
+        await good.live.wait()
+        with pytest.raises(OperationRefused):
+            await bad.next()
+        assert groups(caller) == 1
+
+
+async def test_variables_that_are_not_declared_do_not_split(caller):  # noqa: F811
+    """A client that sends more variables than its operation declares shares with those who don't."""
+    async with caller.watch(EVENTS) as one, caller.watch(EVENTS, device="a", page=3) as two:
+        for watched in (one, two):
+            await watched.live.wait()
+        assert groups(caller) == 1
+
+
+SPLITTING = {
+    "an alias": ("deviceStatus { deviceId }", "deviceStatus { id: deviceId }"),
+    "a fragment": ("deviceStatus { deviceId }", "deviceStatus { ... on DeviceStatusEvent { deviceId status } }"),
+    "a directive": ("deviceStatus { deviceId status }", "deviceStatus { deviceId status @skip(if: true) }"),
+}
+
+
+@pytest.mark.parametrize("name", SPLITTING)
+async def test_other_words_are_another_group(caller, name):  # noqa: F811
+    """Operations that ask for something else are told what each asked for."""
+    first, second = (f"subscription {{ {each} }}" for each in SPLITTING[name])
+    async with caller.watch(first) as one, caller.watch(second) as two:
+        for watched in (one, two):
+            await watched.live.wait()
+        assert groups(caller) == 2
+        await caller.publish(a="ONLINE")
+        assert await one.next() != await two.next()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.0, 1.0, -1.0, "1", "true", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(one=st.dictionaries(st.sampled_from("xyz"), JSON), other=st.dictionaries(st.sampled_from("xyz"), JSON))
+def test_keys_are_equal_where_the_declared_variables_are(one, other):
+    """Keys of one operation are equal if and only if what its declared variables are in JSON is the same."""
+    operation = Operation("query", None, OperationType.SUBSCRIPTION, DocumentNode(), frozenset("xy"))
+    same = [
+        json.dumps({name: value for name, value in variables.items() if name != "z"}, sort_keys=True)
+        for variables in (one, other)
+    ]
+    keys = [sharing_key(operation, variables, None) for variables in (one, other)]
+    assert (keys[0] == keys[1]) == (same[0] == same[1])
+    assert hash(keys[0]) == hash(keys[0])
+
+
+def subscriptions_as_queries() -> str:
+    """The schema with subscriptions in place of queries, as the generator knows no subscriptions."""
+    definitions = []
+    for node in parse(Executor().sdl()).definitions:
+        name = getattr(getattr(node, "name", None), "value", None)
+        if name in {"Query", "Mutation"} or isinstance(node, SchemaDefinitionNode):
+            continue
+        if isinstance(node, ObjectTypeDefinitionNode) and name == "Subscription":
+            fields = tuple(
+                # The caller has one school; others are refused alike.
+                dataclasses.replace(field, arguments=tuple(a for a in field.arguments if a.name.value != "schoolId"))
+                for field in node.fields
+            )
+            definitions.append(dataclasses.replace(node, name=NameNode(value="Query"), fields=fields))
+        else:
+            definitions.append(node)
+    return print_ast(DocumentNode(definitions=tuple(definitions)))
+
+
+SCALARS = {name: st.just(nodes.String("never asked for")) for name in ("Cursor", "DateTime")}
+GENERATED = {
+    field: queries(subscriptions_as_queries(), fields=[field], custom_scalars=SCALARS, print_ast=lambda node: node)
+    for field in ("deviceStatus", "devices", "statusSummary")
+}
+
+
+@st.composite
+def operations(draw):
+    """A subscription with whatever arguments and fields; some fields aliased, in a fragment, or under a directive."""
+    field = draw(st.sampled_from(sorted(GENERATED)))
+    (root,) = draw(GENERATED[field]).definitions[0].selection_set.selections
+    root = dataclasses.replace(root, arguments=tuple(naming_devices(draw, each) for each in root.arguments))
+    chosen = [dressed(draw, each, number) for number, each in enumerate(root.selection_set.selections)]
+    cut = draw(st.integers(0, len(chosen) - 1))
+    spread = ""
+    if cut:
+        type_name = {"deviceStatus": "DeviceStatusEvent", "devices": "DeviceListUpdate"}.get(field, "StatusSummary")
+        kept = SelectionSetNode(selections=tuple(chosen[:cut]))
+        spread = f"fragment More on {type_name} {print_ast(kept)}"
+        chosen = chosen[cut:]
+    root = dataclasses.replace(root, selection_set=SelectionSetNode(selections=tuple(chosen)))
+    text = print_ast(root)
+    if cut:
+        text = text[: text.rindex("}")] + "...More }"
+    return f"subscription {{ {text} }} {spread}"
+
+
+def naming_devices(draw, argument: ArgumentNode) -> ArgumentNode:
+    """Devices that there are, where any are named."""
+    if argument.name.value != "deviceIds" or not getattr(argument.value, "values", ()):
+        return argument
+    ids = draw(st.lists(st.sampled_from(["a", "b", "c", "nowhere"]), min_size=1, max_size=3))
+    return dataclasses.replace(argument, value=ListValueNode(values=tuple(map(nodes.String, ids))))
+
+
+def dressed(draw, node: FieldNode, number: int) -> FieldNode:
+    alias = NameNode(value=f"as{number}") if draw(st.booleans()) else None
+    directives = ()
+    if draw(st.integers(0, 3)) == 0:
+        condition = f"{{ x @{draw(st.sampled_from(['skip', 'include']))}(if: {str(draw(st.booleans())).lower()}) }}"
+        (like,) = parse(condition).definitions[0].selection_set.selections
+        directives = like.directives
+    return dataclasses.replace(node, alias=alias, directives=directives)
+
+
+async def outcome(listener) -> Any:
+    """What a subscriber was told, or refused with."""
+    if listener.group:
+        return listener.received
+    with pytest.raises(OperationRefused) as caught:
+        await listener.next()
+    return caught.value.errors
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(query=operations())
+async def test_nobody_can_tell_that_they_share(caller, query):  # noqa: F811
+    """Whatever is asked for, those who share are told what one is told who has an execution of its own."""
+    user = caller(uuid.uuid4().hex)
+    visibility = user.principal.visibility
+    delivery = dataclasses.replace(user.services.delivery, executor=user.executor)
+    operation = user.executor.prepare(query, None)
+    open_renderer = renderer_of(delivery, operation, {}, visibility)
+    await publish(user, a="ONLINE", b="OFFLINE")
+    keys = [sharing_key(operation, {}, visibility)] * 2 + [object()]
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(leaving(delivery.sharing, graphql_listener(delivery.sharing, key, open_renderer)))
+            for key in keys
+        ]
+        await settled(listeners, user)
+        assert groups(user) in {0, 2}
+        for statuses in ({"a": "OFFLINE"}, {"b": "OFFLINE", "c": "ONLINE"}, {"a": "UNKNOWN", "c": "OFFLINE"}):
+            await publish(user, **statuses)
+            await settled(listeners, user)
+        one, two, alone = [await outcome(listener) for listener in listeners]
+    assert one == two == alone
+
+
+async def publish(user, **statuses):
+    (school,) = user.principal.visibility.schools
+    await user.data(PUBLISH, school=school, inputs=[{"deviceId": k, "status": v} for k, v in statuses.items()])
+
+
+async def settled(listeners, user):
+    """Wait until all are level with the store, or refused."""
+    for listener in listeners:
+        while listener.share and not listener.group:  # noqa: ASYNC110 - it is let in, or refused, in a moment
+            await asyncio.sleep(0)
+        if listener.group:
+            await listener.until_level_with(user.services.store)
+
+
+async def test_a_group_too_many_is_refused(caller):  # noqa: F811
+    """One who asks for what nobody else does is refused when a school has its groups, counted, and let in later."""
+    async with listening_to(caller.services.devices, max_groups=1) as listeners:
+        sharing = listeners.sharing
+        delivery = dataclasses.replace(caller.services.delivery, sharing=sharing)
+        services = dataclasses.replace(caller.services, delivery=delivery)
+        user = dataclasses.replace(caller, services=services)
+        async with user.watch(EVENTS) as one:
+            await one.live.wait()
+            async with user.watch(EVENTS) as same, user.watch("subscription { devices { complete } }") as other:
+                await same.live.wait()
+                with pytest.raises(LimitExceeded, match="at most 1 different"):
+                    await other.next()
+            async with user("2").watch(EVENTS) as elsewhere:
+                await elsewhere.live.wait()
+        assert sharing.statistics().refused_groups == 1
+        async with user.watch("subscription { devices { complete } }") as later:
+            assert (await later.next())["complete"]
+
+
+async def ended(before):
+    """Wait until no task is left but those of before."""
+    while asyncio.all_tasks() - before:  # noqa: ASYNC110 - tasks that were cancelled take some turns to end
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def slow_opening(monkeypatch):
+    """The making of a group waits until the test lets it go on."""
+    opening, go_on = asyncio.Event(), asyncio.Event()
+    open_rendering = Rendering.open
+
+    async def slowly(self):
+        opening.set()
+        await go_on.wait()
+        await open_rendering(self)
+
+    monkeypatch.setattr(Rendering, "open", slowly)
+    return opening, go_on
+
+
+async def test_the_maker_may_leave(caller, slow_opening):  # noqa: F811
+    """A group goes on being made for the others when the one leaves for whom it was begun."""
+    opening, go_on = slow_opening
+    async with contextlib.AsyncExitStack() as stack:
+        async with caller.watch(EVENTS):
+            await opening.wait()
+            other = await stack.enter_async_context(caller.watch(EVENTS))
+        go_on.set()
+        await other.live.wait()
+        await caller.publish(a="ONLINE")
+        assert (await other.next())["deviceId"] == "a"
+
+
+async def test_a_group_that_nobody_waits_for_is_not_made(caller, slow_opening):  # noqa: F811
+    """When all leave while their group is being made, the making ends, and nothing of it is left."""
+    opening, go_on = slow_opening
+    before = asyncio.all_tasks()
+    async with caller.watch(EVENTS), caller.watch(EVENTS):
+        await opening.wait()
+    assert groups(caller) == 0
+    await ended(before)
+    assert not go_on.is_set()
+    assert caller.services.statistics().feeds.feeds == 0
+
+
+async def test_who_leaves_takes_nobody_along(caller):  # noqa: F811
+    """When one of two members leaves their group, whose first it was, the other one is told what comes next."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with caller.watch(EVENTS) as one:
+            await one.live.wait()
+            two = await stack.enter_async_context(caller.watch(EVENTS))
+            await two.live.wait()
+        await caller.publish(a="ONLINE")
+        assert (await two.next())["deviceId"] == "a"
+        assert one.listener.received == []
+
+
+async def test_a_group_that_is_left_leaves_nothing(caller):  # noqa: F811
+    """With its last member a group goes, its execution, its hub and feed, and what was rendered for it."""
+    before = asyncio.all_tasks()
+    async with caller.watch(EVENTS) as one, caller.watch(EVENTS, snapshot=True) as two:
+        await one.live.wait()
+        await two.live.wait()
+        await caller.publish(a="ONLINE")
+        await one.next()
+        await two.next()
+        assert caller.services.statistics().sharing.rendered.entries
+    await ended(before)
+    statistics = caller.services.statistics()
+    sharing = statistics.sharing
+    assert (sharing.groups, sharing.rendered.entries, sharing.rendered.bytes) == (0, 0, 0)
+    assert (statistics.feeds.feeds, statistics.feeds.listeners) == (0, 0)
+
+
+def test_a_subscription_knows_no_user():
+    """What a subscription's resolver is given holds what may be seen, and nothing that tells who asks."""
+    fields = {field.name: str(field.type) for field in dataclasses.fields(SubscriptionContext)}
+    assert set(fields) == {"service", "caller_visibility", "operation", "items", "guard"}
+    assert "Principal" not in " ".join(fields.values())
+    assert not {"principal", "caller", "subject"} & set(dir(SubscriptionContext))
+
+
+# What a resolver might write; the second function is the one that must not pass.
+RESOLVERS = """
+from graphql_api.schema.query import Info as QueryInfo
+from graphql_api.schema.subscription import Info as SubscriptionInfo
+def of_a_query(info: QueryInfo) -> str:
+    return info.context.principal.subject
+def of_a_subscription(info: SubscriptionInfo) -> str:
+    return info.context.principal.subject
+"""
+
+
+def test_the_types_keep_the_user_out(tmp_path):
+    """The type checker refuses a subscription's resolver that asks who calls, and lets one of a query ask."""
+    arguments = ["--config-file=", "--no-error-summary", "--follow-imports=silent", f"--cache-dir={tmp_path}"]
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", *arguments, "-c", RESOLVERS], capture_output=True, text=True, check=False
+    )
+    (error,) = checked.stdout.splitlines()
+    assert error.startswith('<string>:7: error: "SubscriptionContext" has no attribute "principal"')
