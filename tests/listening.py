@@ -92,7 +92,6 @@ class Listener(Member):
         self.way.room = None
         if self.audience:
             self.audience.drained(self)
-            self.group.serve()
 
     def on_level(self, place) -> None:
         self.cursor = self.group.cursor(place)

@@ -108,9 +108,11 @@ class Position:
 class Audience:
     """All subscribers of a group."""
 
-    def __init__(self, position: Position, unfinished: Unfinished) -> None:
+    def __init__(self, position: Position, unfinished: Unfinished, on_due: Callable[[], None]) -> None:
         self._shared = position
         self._unfinished = unfinished
+        # Told whenever somebody waits for a turn, however that has come about.
+        self._on_due = on_due
         self._held: Head | None = None
         # By lane, so that what a lane has in common is looked up once.
         self._live: dict[Lane, dict[Subscriber, None]] = {}
@@ -257,6 +259,7 @@ class Audience:
         elif subscriber.way.writable:
             subscriber.state = State.DUE
             self._due[subscriber] = None
+            self._on_due()
         else:
             self._stall(subscriber)
 
@@ -267,8 +270,10 @@ class Audience:
         batches, _ = subscriber.rest
         # Its last part stands for the whole, however much of it each one has got already.
         if not self._unfinished.hold(subscriber, batches[-1], sum(batch.size for batch in batches)):
-            # It begins anew when the client takes something again.
+            # It begins anew when the client takes something again, whatever else happens until then.
             subscriber.rest = None
+            if isinstance(subscriber.standing, Head):
+                subscriber.standing = Fresh.LOST
 
     def _enliven(self, subscriber: Subscriber) -> None:
         del self._others[subscriber]

@@ -67,7 +67,7 @@ class Group:
     ) -> None:
         self.watch = renderer.watch
         self.watch.skip(position.head)
-        self.audience = Audience(position, unfinished)
+        self.audience = Audience(position, unfinished, self._see_to_due)
         self.sent = -1
         """The version of the newest cursor that all who were live then were sent."""
         self._log = log
@@ -96,14 +96,12 @@ class Group:
             else:
                 standing = self.watch.resume(self._log, _place(cursor) if cursor and held else None)
         self.audience.join(subscriber, standing)
-        self.serve()
 
     def cursor(self, place: Head) -> str:
         """A place as text, for clients to come back to."""
         return self._log.cursor(place)
 
-    def serve(self) -> None:
-        """See that those have their turn who are due."""
+    def _see_to_due(self) -> None:
         if self.audience.has_due and self._serving is None and not self._closed:
             self._serving = self._tasks.create_task(self._serve(), name="group")
 
@@ -126,7 +124,6 @@ class Group:
                 self._fall_behind(before, head)
         finally:
             self.audience.end_move()
-            self.serve()
 
     def miss(self, head: Head) -> None:
         """The changes up to this head were not told: all who are live fall behind.
@@ -135,7 +132,6 @@ class Group:
         """
         self._fall_behind(self.audience.position, head)
         self.audience.end_move()
-        self.serve()
 
     def reset(self, head: Head) -> None:
         """The log is another one: nobody is recovered."""
@@ -143,7 +139,6 @@ class Group:
         self.watch.forget(head)
         self.sent = -1
         self.audience.reset()
-        self.serve()
 
     async def close(self) -> None:
         """Let go of the execution; nobody is left."""

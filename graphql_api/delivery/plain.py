@@ -109,8 +109,6 @@ class PlainSocket(Session):
         """Go on, if it is behind."""
         if self._updates and self._updates.audience:
             self._updates.audience.drained(self._updates)
-            if self._updates.group:
-                self._updates.group.serve()
 
     def stop(self) -> None:
         """Send no more updates."""

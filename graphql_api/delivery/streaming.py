@@ -287,8 +287,6 @@ class _Body:
         self._delivery.patience.forget(self)
         if self._subscription and self._subscription.audience:
             self._subscription.audience.drained(self._subscription)
-            if self._subscription.group:
-                self._subscription.group.serve()
 
     def _stall(self) -> None:
         self.end_soon()

@@ -137,8 +137,6 @@ class GraphQLSocket(Session):
         for running in list(self._running.values()):
             if isinstance(running, _Subscription) and running.audience:
                 running.audience.drained(running)
-                if running.group:
-                    running.group.serve()
 
     def stop(self) -> None:
         """End all operations."""

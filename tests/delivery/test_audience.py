@@ -3,6 +3,7 @@
 import gc
 import weakref
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from hypothesis import settings
@@ -159,7 +160,11 @@ class AudienceMachine(RuleBasedStateMachine):
         self.position = Position(self.log.head())
         # Room for few of the rests that stalled clients have not got yet.
         self.unfinished = Unfinished(60)
-        self.audiences = [Audience(self.position, self.unfinished) for _ in range(GROUPS)]
+        # Groups whose task for those who are due has been begun, and has not come to its end.
+        self.serving = set()
+        self.audiences = [
+            Audience(self.position, self.unfinished, partial(self.serving.add, group)) for group in range(GROUPS)
+        ]
         self.clients = []
         self.turns = {}
         self.deliveries = []
@@ -315,6 +320,7 @@ class AudienceMachine(RuleBasedStateMachine):
         audience = self.audiences[group]
         client = audience.next_due()
         if client is None:
+            self.serving.discard(group)
             return
         standing = client.standing
         found, place = [], None
@@ -329,7 +335,8 @@ class AudienceMachine(RuleBasedStateMachine):
             until = min(standing.version + PAGE, len(self.log.wanted))
             versions = self.log.versions(group, standing.version, until)
             return [change(self.log, version) for version in versions], self.log.head(until)
-        return snapshot(self.log, parts), self.log.head()
+        # Where there were changes there is a device to be told of, retired or not.
+        return snapshot(self.log, max(parts, isinstance(standing, Head))), self.log.head()
 
     def end_turn(self, group, *, failed):
         turn = self.turns.pop(group)
@@ -348,7 +355,8 @@ class AudienceMachine(RuleBasedStateMachine):
     def hand_out(self, audience, turn):
         client, found = turn.client, turn.found
         if isinstance(turn.standing, Fresh) and not found:
-            # That there is no device is told by telling nothing.
+            # That there is no device is told by telling nothing, even if there were some when it was told before.
+            client.part = 0
             client.at = (self.log.number, turn.place.version)
         sent = 0
         while sent < min(len(found), BATCHES_IN_A_TURN) and client.way.writable:
@@ -377,6 +385,7 @@ class AudienceMachine(RuleBasedStateMachine):
         for group, audience in enumerate(self.audiences):
             due = {client for client in self.clients if client.group == group and client.state is State.DUE}
             assert due <= set(audience._due)
+            assert not due or group in self.serving, "somebody sees to those who are due"
             for client in self.clients:
                 if client.group != group:
                     continue
@@ -472,7 +481,7 @@ class Neighbour(Subscriber):
 
 def test_one_who_leaves_as_another_becomes_live_is_gone():
     """Of two that wait for the group to finish going on, the second may leave as the first becomes live."""
-    audience = Audience(Position(Head(1, Moment(1))), Unfinished(0))
+    audience = Audience(Position(Head(1, Moment(1))), Unfinished(0), lambda: None)
     first, second = Neighbour(), Neighbour()
     first.other = second
     audience.begin_move()
@@ -485,7 +494,7 @@ def test_one_who_leaves_as_another_becomes_live_is_gone():
 
 def test_one_who_leaves_before_its_turn_is_let_go():
     """While nobody has a turn, as the store is away, those who come and go leave nothing behind."""
-    audience = Audience(Position(Head(1, Moment(1))), Unfinished(0))
+    audience = Audience(Position(Head(1, Moment(1))), Unfinished(0), lambda: None)
     staying, *leaving = (Neighbour() for _ in range(3))
     for subscriber in (staying, *leaving):
         audience.join(subscriber, Fresh.ASKED)

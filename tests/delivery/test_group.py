@@ -109,7 +109,6 @@ def listener(group):
     # As a member of a sharing finds its group.
     listener.share = type("Share", (), {"group": group})
     group.audience.join(listener, OLD)
-    group.serve()
     return listener
 
 
