@@ -94,29 +94,34 @@ def decide(
     timestamp = Moment(max(now, head.timestamp))
     changes: list[Change] = []
     touched: list[Touch] = []
-    counts = dict.fromkeys(_Outcome, 0)
+    unchanged = stale = ignored = 0
     version = head.version
     for index, report in reports:
         if index in wrong:
             continue
         device_id, status, device = report.device_id, report.status, known.get(report.device_id)
         outcome, observed_at, last_seen = _weigh(device, report, now)
-        counts[outcome] += 1
         if outcome is _Outcome.CHANGED:
             version += 1
             previous = device.status if device else None
             changes.append(Change(school, version, device_id, status, previous, last_seen, observed_at, timestamp))
         elif outcome is _Outcome.MOVED_ON:
             touched.append(Touch(device_id, last_seen, observed_at))
+        elif outcome is _Outcome.UNCHANGED:
+            unchanged += 1
+        elif outcome is _Outcome.STALE:
+            stale += 1
+        else:
+            ignored += 1
     if len(rejected) < len(reports):
         head = replace(head, last_report_at=max(now, head.last_report_at or now))
     return Decision(
         _moved(head, changes),
         tuple(changes),
         tuple(touched),
-        counts[_Outcome.MOVED_ON] + counts[_Outcome.UNCHANGED],
-        counts[_Outcome.STALE],
-        counts[_Outcome.IGNORED],
+        len(touched) + unchanged,
+        stale,
+        ignored,
         tuple(rejected),
     )
 
