@@ -247,5 +247,7 @@ class Sharing:
                 share.task.cancel()
             if share.group:
                 self._tasks.create_task(share.group.close(), name="closing a group")
+        # Connections that outlast this have nothing left to leave.
+        self._shares.clear()
         for _, task in self._hubs.values():
             task.cancel()

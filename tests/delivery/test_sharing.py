@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from hypothesis_graphql import nodes, queries
 
 from graphql_api.delivery.operations import renderer_of, sharing_key
+from graphql_api.devices.model import DeviceFilter
 from graphql_api.errors import LimitExceeded
 from graphql_api.schema import Executor, OperationRefused
 from graphql_api.schema.context import SubscriptionContext
@@ -369,6 +370,16 @@ async def test_a_group_that_is_left_leaves_nothing(caller):  # noqa: F811
     sharing = statistics.sharing
     assert (sharing.groups, sharing.rendered.entries, sharing.rendered.bytes) == (0, 0, 0)
     assert (statistics.feeds.feeds, statistics.feeds.listeners) == (0, 0)
+
+
+async def test_who_outlasts_the_sharing_leaves_quietly(caller):  # noqa: F811
+    """A connection that ends when the process has ended sharing already leaves without an error."""
+    devices, may = caller.services.devices, caller.principal.visibility
+    async with listening_to(devices) as listening:
+        listener = listening.begin(devices.watch_events(may, None, DeviceFilter(), snapshot=False))
+        await listener.live.wait()
+    listening.sharing.unsubscribe(listener)
+    assert listening.sharing.statistics().groups == 0
 
 
 def test_a_subscription_knows_no_user():
