@@ -1,8 +1,5 @@
 """What somebody sees who uses a client, and the login that gives the client its tokens."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 from graphql_api.devices.cursor import Cursor
@@ -12,6 +9,8 @@ from tests.faults.waiting import Moving
 
 LIFETIME = 60
 """Seconds that a token lives."""
+PAUSE = 0.05
+"""Seconds between two rounds: some twenty a second."""
 AWAY = 3
 """Rounds that are recorded while a client that has come back waits for its token."""
 
@@ -102,24 +101,3 @@ class Screen(Moving):
         assert self.events == [entry for entry in history.entries if entry.version >= first]
         assert self.kinds == {"CHANGE"}
         assert self.ended == []
-
-
-@contextlib.asynccontextmanager
-async def publishing(publisher: Publisher) -> AsyncIterator[None]:
-    """Publish some twenty rounds a second; at the end, the last one is recorded."""
-    ending = asyncio.Event()
-
-    async def publish() -> None:
-        while not ending.is_set():
-            await publisher.publish(publisher.some_statuses())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), 0.05)
-
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(publish())
-        try:
-            yield
-        except BaseException:
-            task.cancel()
-            raise
-        ending.set()

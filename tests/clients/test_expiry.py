@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.clients.programs import GRAPHQL_WS, watching
-from tests.clients.screen import LIFETIME, publishing
+from tests.clients.screen import LIFETIME, PAUSE
 from tests.wire.test_revocation import revoke
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ async def assert_all_right(screens, stored):
 async def test_expired_tokens_cost_nothing(recipes, server, publisher, history):
     """Each client notices, gets a new token and resumes, while rounds go on without a pause (G-6, G-11, G-12)."""
     async with watching(recipes, server, publisher) as screens:
-        async with publishing(publisher):
+        async with publisher.publishing(PAUSE):
             for expired in range(1, EXPIRIES + 1):
                 await all_served(screens)
                 server.clock.advance(LIFETIME + 1)
@@ -56,7 +56,7 @@ async def test_who_was_told_nothing_yet_resumes_too(recipes, server, publisher, 
         for recipe, screen in screens.items():
             await screen.until(lambda r=recipe, s=screen: bool(s.statuses) == r.has_state)
         server.clock.advance(LIFETIME + 1)
-        async with publishing(publisher):
+        async with publisher.publishing(PAUSE):
             await all_served(screens)
         await assert_all_right(screens, await history())
     for recipe, screen in screens.items():
@@ -68,7 +68,7 @@ async def test_a_revoked_token_is_told_for_good(node, server, publisher):
     """Where another token would not help, the graphql-ws client of the recipe gives up and says why (G-13)."""
     async with watching([GRAPHQL_WS], server, publisher) as screens:
         (screen,) = screens.values()
-        async with publishing(publisher):
+        async with publisher.publishing(PAUSE):
             await all_served(screens)
         assert await revoke(server, "tester") >= 1
         await screen.until(lambda: len(screen.ended) == GRAPHQL_WS.subscriptions)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.clients.programs import RENEWING, watching
-from tests.clients.screen import publishing
+from tests.clients.screen import PAUSE
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +16,7 @@ async def test_a_token_is_renewed_over_the_same_socket(node, server, publisher, 
     async with watching([RENEWING], server, publisher) as screens:
         (screen,) = screens.values()
         lifetime, screen.login.lifetime = screen.login.lifetime, FIRST_LIFETIME
-        async with publishing(publisher):
+        async with publisher.publishing(PAUSE):
             await screen.until_served(with_state=True)
             screen.login.lifetime = lifetime
             await screen.until(lambda: screen.renewals == 1)

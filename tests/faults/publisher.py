@@ -44,13 +44,15 @@ class Publisher(Moving):
         return f"<publisher: {self.rounds} rounds, {self.unavailable} times UNAVAILABLE>"
 
     @contextlib.asynccontextmanager
-    async def publishing(self) -> AsyncIterator[None]:
-        """Publish round after round; at the end, the last one has been confirmed."""
+    async def publishing(self, pause: float = 0) -> AsyncIterator[None]:
+        """Publish round after round, with so many seconds between two; at the end, the last one has been confirmed."""
         ending = asyncio.Event()
 
         async def publish() -> None:
             while not ending.is_set():
                 await self.publish(self.some_statuses())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ending.wait(), pause)
 
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(publish())
