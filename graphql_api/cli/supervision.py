@@ -134,7 +134,7 @@ class _Worker:
             # -P: what lies in the current directory is not imported.
             command = [sys.executable, "-P", "-m", "graphql_api.cli.worker", *map(str, numbers)]
             with _signals_kept():
-                self._process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)  # noqa: S603
+                self._process = subprocess.Popen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)  # noqa: S603 - of our own making
             unless_started.pop_all()
         there.close()
         here.settimeout(0)

@@ -43,7 +43,7 @@ def main() -> None:
     try:
         with link.makefile("rb") as stream:
             # The supervisor's, which is this program's own.
-            settings = pickle.load(stream)  # noqa: S301
+            settings = pickle.load(stream)  # noqa: S301 - see above
     except (EOFError, ConnectionError):
         # It is gone already.
         sys.exit(1)

@@ -42,7 +42,7 @@ class _HttpProtocol(HeadLimitedProtocol):
             return
         super().handle_websocket_upgrade()
         # Parser and protocol hold each other.
-        self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
+        self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment] # let go
 
 
 def server_config(

@@ -85,9 +85,9 @@ class WireProtocol(PortionedProtocol):
         # The client is to hear of every byte that is not taken at once: what is to come stays in the log.
         self.transport.set_write_buffer_limits(high=0)
         queue, self.queue = self.queue, None  # type: ignore[assignment] # nothing is queued any more
-        self.request = self.response = self.scope = None  # type: ignore[assignment]
+        self.request = self.response = self.scope = None  # type: ignore[assignment] # let go
         self.writable = None  # type: ignore[assignment] # only the ordinary send waits for it
-        self.app = self.default_headers = self.app_state = None  # type: ignore[assignment]
+        self.app = self.default_headers = self.app_state = None  # type: ignore[assignment] # let go
         # First this: the answers to what has come already may pause reading again.
         self._resume_reading()
         while not queue.empty():
