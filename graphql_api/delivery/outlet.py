@@ -133,6 +133,7 @@ class AsgiOutlet(Outlet):
         self._all_sent = asyncio.Event()
         self._all_sent.set()
         self._sent = 0
+        self._over = asyncio.Event()
         self.ended = False
         """Whether the last message has been written."""
 
@@ -144,6 +145,7 @@ class AsgiOutlet(Outlet):
         """Have this message sent after all that was written; nothing comes after it."""
         self._put([last])
         self.ended = True
+        self._over.set()
 
     def untaken(self) -> int:
         """Falls with every message that is sent; 0 when all are."""
@@ -152,6 +154,10 @@ class AsgiOutlet(Outlet):
     async def room(self) -> None:
         """Wait until all that was written has been sent."""
         await self._all_sent.wait()
+
+    async def until_ended(self) -> None:
+        """Wait until the last message has been written, whether or not the client takes it."""
+        await self._over.wait()
 
     async def run(self) -> None:
         """Send, until :meth:`end`.

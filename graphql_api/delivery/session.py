@@ -304,13 +304,14 @@ async def _converse(
         async with asyncio.TaskGroup() as tasks:
             sender = tasks.create_task(_send_all(outlet), name="outgoing")
             receiver = tasks.create_task(_receive_all(session, outlet, receive), name="incoming")
+            ending = tasks.create_task(outlet.until_ended(), name="ending")
             session.open(handshake)
-            await asyncio.wait([sender, receiver], return_when=asyncio.FIRST_COMPLETED)
+            # A client that does not read keeps both of the others waiting for ever.
+            await asyncio.wait([sender, receiver, ending], return_when=asyncio.FIRST_COMPLETED)
             if outlet.ended:
-                # A client that does not read makes this wait for ever.
                 await asyncio.wait([sender], timeout=END_TIMEOUT)
-            sender.cancel()
-            receiver.cancel()
+            for task in (sender, receiver, ending):
+                task.cancel()
     finally:
         session.on_gone()
 
