@@ -1,6 +1,7 @@
 """Who asks for the same shares a group: found, made, and let go."""
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack
@@ -18,6 +19,8 @@ from graphql_api.devices.service import DeviceService
 from graphql_api.errors import LimitExceeded
 
 __all__ = ["Member", "Sharing", "SharingStatistics"]
+
+logger = logging.getLogger(__name__)
 
 
 class Member(Subscriber):
@@ -189,7 +192,12 @@ class Sharing:
         # One by one: admitting one may close another's connection, and the share goes with the last who waits or is in.
         while share.waiting:
             member, resume_from = next(iter(share.waiting.items()))
-            self._admit(share.group, member, resume_from)
+            try:
+                self._admit(share.group, member, resume_from)
+            except Exception as error:  # one of them alone is to suffer: this task is all others' too
+                logger.exception("A subscriber could not be let into its group.")
+                self.unsubscribe(member)
+                member.on_refused(error)
             share.waiting.pop(member, None)
 
     @staticmethod

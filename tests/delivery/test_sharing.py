@@ -331,6 +331,27 @@ async def test_the_maker_may_leave(caller, slow_opening):  # noqa: F811
         assert (await other.next())["deviceId"] == "a"
 
 
+async def test_one_who_can_not_be_let_in_harms_nobody(caller, slow_opening, monkeypatch):  # noqa: F811
+    """When letting one of those in fails who wait for a group, it is refused, and the others are told what comes."""
+    opening, go_on = slow_opening
+    async with contextlib.AsyncExitStack() as stack:
+        failing = await stack.enter_async_context(caller.watch(EVENTS))
+        await opening.wait()
+        other = await stack.enter_async_context(caller.watch(EVENTS))
+
+        def fail():
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(failing.listener, "on_admitted", fail)
+        go_on.set()
+        await other.live.wait()
+        await caller.publish(a="ONLINE")
+        assert (await other.next())["deviceId"] == "a"
+        with pytest.raises(RuntimeError, match="a defect"):
+            await failing.listener.next()
+        assert caller.services.statistics().sharing.subscribers == 1
+
+
 async def test_a_group_that_nobody_waits_for_is_not_made(caller, slow_opening):  # noqa: F811
     """When all leave while their group is being made, the making ends, and nothing of it is left."""
     opening, go_on = slow_opening
