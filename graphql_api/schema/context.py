@@ -10,7 +10,7 @@ from typing import Any
 
 from strawberry.dataloader import DataLoader
 
-from graphql_api.access.principal import Principal, Visibility
+from graphql_api.access.principal import Principal, Visibility, require_scope
 from graphql_api.devices.model import Summary
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
@@ -59,6 +59,16 @@ class RequestContext:
     def visibility(self) -> Visibility:
         """What the caller may see and do. Raises as :attr:`principal`."""
         return self.principal.visibility
+
+    def admit_write(self, scope: str) -> None:
+        """Count something that the caller is about to have recorded, if it may at all: others can't use up its pace.
+
+        Raises:
+            Forbidden: the scope is missing; else as :attr:`principal`.
+            RateLimited: the subject has had too much recorded lately.
+        """
+        require_scope(self.visibility, scope)
+        self.guard.admit_publish(self.principal.subject)
 
     async def renew_authorization(self, token: str) -> Principal:
         """Who calls from now on.

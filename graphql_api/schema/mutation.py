@@ -2,6 +2,7 @@
 
 import strawberry
 
+from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH
 from graphql_api.devices.model import Report
 from graphql_api.moment import Moment
 from graphql_api.schema.context import RequestContext
@@ -67,7 +68,7 @@ class Mutation:
     ) -> list[Device]:
         """The devices as they now stand."""
         context = info.context
-        context.guard.admit_publish(context.principal.subject)
+        context.admit_write(DEVICES_ADMIN)
         devices = await context.service.retire(context.visibility, school_id, device_ids)
         return [Device.of(device) for device in devices]
 
@@ -77,7 +78,7 @@ class Mutation:
     ) -> list[Device]:
         """The devices as they now stand."""
         context = info.context
-        context.guard.admit_publish(context.principal.subject)
+        context.admit_write(DEVICES_ADMIN)
         devices = await context.service.restore(context.visibility, school_id, device_ids)
         return [Device.of(device) for device in devices]
 
@@ -98,13 +99,14 @@ class Mutation:
     async def revoke_tokens(self, info: Info, subject: strawberry.ID, issued_before: Moment | None = None) -> int:
         """How many connections ended at once."""
         context = info.context
+        context.admit_write(DEVICES_ADMIN)
         return await context.service.revoke_tokens(context.visibility, subject, issued_before)
 
 
 async def _publish(
     context: RequestContext, school_id: str | None, inputs: list[DeviceStatusInput], on_invalid: OnInvalid
 ) -> PublishResult:
-    context.guard.admit_publish(context.principal.subject)
+    context.admit_write(DEVICES_PUBLISH)
     school, recorded = await context.service.publish(
         context.visibility,
         school_id,

@@ -8,7 +8,7 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.wire.clients import DEVICES, EVENTS, PUBLISH, SUMMARY, Socket, Stream, http_client
+from tests.wire.clients import DEVICES, EVENTS, PUBLISH, SUMMARY, GraphQLError, Socket, Stream, http_client, post
 from tests.wire.conftest import SendPath, serve
 
 pytestmark = pytest.mark.anyio
@@ -404,6 +404,26 @@ async def test_forty_schools_publish_at_once_with_the_default_limits(server):
             else:
                 ids.remove(message["id"])
         assert not ids
+
+
+async def test_who_may_not_publish_uses_up_nobody_s_pace(settings, secret):
+    """A screen with the checker's subject but without its scope is refused, and slows the checker down by nothing."""
+    async with serve(settings.model_copy(update=PUBLISHES), secret) as server:
+        for _ in range(5):
+            with pytest.raises(GraphQLError) as refused:
+                await post(server, PUBLISH, server.token(scopes=["devices:read"]), **one_report())
+            assert refused.value.code == "FORBIDDEN"
+        for _ in range(2):
+            assert await of_post(server, PUBLISH, **one_report()) is None
+
+
+async def test_revoking_has_the_pace_of_publishing(settings, secret):
+    """Revocations of one subject beyond its burst are RATE_LIMITED: nobody fills the list of them in one go."""
+    revoke = (
+        'mutation { one: revokeTokens(subject: "a") two: revokeTokens(subject: "b") three: revokeTokens(subject: "c") }'
+    )
+    async with serve(settings.model_copy(update=PUBLISHES), secret) as server:
+        assert (await of_post(server, revoke)).code == "RATE_LIMITED"
 
 
 async def test_who_waits_as_long_as_told_is_let_through(settings, secret):
