@@ -259,7 +259,13 @@ class Group:
             if subscriber.state is not State.SERVED:
                 return
             batch = found[sent]
-            way.write(subscriber.prefix.join(batch.pieces(subscriber.lane)))
+            try:
+                way.write(subscriber.prefix.join(batch.pieces(subscriber.lane)))
+            except Exception:
+                if not sent:
+                    raise
+                # What was written before it is not to be written again; this one is tried in a turn of its own.
+                break
             sent += 1
         if sent == len(found):
             subscriber.told = max(subscriber.told, _told_by(found))

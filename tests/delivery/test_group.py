@@ -185,3 +185,29 @@ async def test_one_who_cannot_be_written_to_is_served_again_and_nobody_else():
         group.watch.answers.put_nowait(Step([Item("to 10", TEN, None)], TEN))
         assert [await listener.next() for listener in listeners] == ["to 10"] * 3
         assert [listener.received for listener in listeners] == [["to 10"]] * 3
+
+
+async def test_what_was_written_before_a_write_failed_is_not_written_again(monkeypatch):
+    """When writing fails in the middle of a turn, its subscriber goes on from what it got, and gets nothing twice."""
+    monkeypatch.setattr("graphql_api.delivery.frames.BATCH_LIMIT", 1)
+    position = Position(NEW)
+    async with opened(Words(), ScriptedLog(), position) as group:
+        listener = Listener(lambda text: Told(text, None))
+        listener.share = type("Share", (), {"group": group})
+        write, written = listener.way.write, []
+
+        def fail_once(data):
+            written.append(data)
+            if len(written) == 2:
+                raise RuntimeError("closed under us")
+            write(data)
+
+        listener.way.write = fail_once
+        group.audience.join(listener, OLD)
+        places = [Head(version, Moment(version)) for version in range(6, 10)]
+        assert await group.watch.asked.get() == OLD
+        group.watch.answers.put_nowait(Step([Item(f"to {each.version}", each, None) for each in places], NEW))
+        assert await group.watch.asked.get() == places[0]
+        group.watch.answers.put_nowait(Step([Item(f"to {each.version}", each, None) for each in places[1:]], NEW))
+        await listener.live.wait()
+        assert listener.received == ["to 6", "to 7", "to 8", "to 9"]
