@@ -144,14 +144,21 @@ class EventClient(Client):
             return
         if event.device.device_id in self.standing:
             # In the middle of it there was no room for the rest, or what the feed had delivered last was pruned.
-            forgotten = self.service.listeners.sharing.statistics().unfinished.forgotten
-            assert forgotten or self.service.feeds.statistics().resets, "each device once"
+            assert self.begun_anew() > self.begun_anew_before, "each device once"
             self.standing = {}
         self.standing[event.device.device_id] = event.device
         if event.cursor:
             self.at = version_of(event.cursor)
             self.restarts += 1
             self.compare_snapshot()
+
+    def begun_anew(self):
+        """How often anything made anybody begin a snapshot anew."""
+        return self.service.listeners.sharing.statistics().unfinished.forgotten + self.service.feeds.statistics().resets
+
+    def connect(self, listeners):
+        self.begun_anew_before = self.begun_anew()
+        super().connect(listeners)
 
     def settle(self):
         assert not self.standing, "a snapshot is whole before a change follows"
