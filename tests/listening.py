@@ -53,6 +53,8 @@ class Listener(Member):
         """The values of all that has arrived."""
         self.cursor: str | None = None
         """The newest one that it was told: with a result, or without."""
+        self.began_at: str | None = None
+        """Where it was level for the first time: from there on everything comes."""
         self.live = asyncio.Event()
         """Set when whatever is recorded from now on will come."""
         self._read = read
@@ -95,6 +97,7 @@ class Listener(Member):
 
     def on_level(self, place) -> None:
         self.cursor = self.group.cursor(place)
+        self.began_at = self.began_at or self.cursor
         self.live.set()
 
     def on_refused(self, error: Exception) -> None:

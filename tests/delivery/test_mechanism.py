@@ -136,6 +136,8 @@ class EventClient(Client):
         if event.kind == "CHANGE":
             self.settle()
             if self.at is None:
+                assert self.snapshot, "whoever asks for no snapshot is level before anything comes"
+                # A snapshot of no device has told nothing.
                 self.begun_at = self.at = version - 1
             passing = [each.version for each in self.log[self.at : version] if self.wanted.passes(each)]
             assert passing == [version], "every change that passes, in order, each once"
@@ -160,6 +162,12 @@ class EventClient(Client):
         self.begun_anew_before = self.begun_anew()
         super().connect(listeners)
 
+    def take_all(self, received):
+        if self.at is None and not self.snapshot and self.listener.began_at:
+            # Whoever asks for no snapshot stands there before anything has come.
+            self.begun_at = self.at = version_of(self.listener.began_at)
+        super().take_all(received)
+
     def settle(self):
         assert not self.standing, "a snapshot is whole before a change follows"
 
@@ -174,8 +182,10 @@ class EventClient(Client):
 
     async def assert_level(self, store):
         self.settle()
-        if self.at is not None:
-            assert [each for each in self.log[self.at :] if self.wanted.passes(each)] == [], "nothing is missing"
+        if self.at is None:
+            # A snapshot of no device has told nothing.
+            self.at = version_of(self.listener.began_at)
+        assert [each for each in self.log[self.at :] if self.wanted.passes(each)] == [], "nothing is missing"
 
 
 class ListClient(Client):
