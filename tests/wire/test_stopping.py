@@ -23,10 +23,16 @@ def stalled(server, request: bytes) -> sockets.socket:
     return client
 
 
-def sse_request(server, token) -> bytes:
+def stream_request(token: str, accept: str = "text/event-stream") -> bytes:
     body = json.dumps({"query": EVENTS}).encode()
-    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}\r\n"
+    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nAuthorization: Bearer {token}\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def plain_handshake(token: str) -> bytes:
+    head = f"GET /ws/device-status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nUpgrade: websocket\r\n"
+    key = "dGhlIHNhbXBsZSBub25jZQ=="
+    return f"{head}Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
 
 
 async def flood(server, rounds: int) -> None:
@@ -40,7 +46,7 @@ async def flood(server, rounds: int) -> None:
 
 async def test_a_stalled_stream_is_let_go_when_its_token_expires(server):
     """An event stream whose client does not read is over soon after its token expires."""
-    client = stalled(server, sse_request(server, server.token(ttl=4)))
+    client = stalled(server, stream_request(server.token(ttl=4)))
     await server.until(lambda services: services.statistics().sharing.subscribers == 1)
     await flood(server, 12)
     await server.until(lambda services: services.statistics().sharing.subscribers == 0)
@@ -68,7 +74,7 @@ async def test_the_system_drops_a_client_whose_machine_has_vanished(server):
 
 
 async def test_a_client_that_takes_nothing_is_let_go(settings, secret, send_path):
-    """A socket and a stream that are not read are let go, down to our transport; a reader is not (G-15)."""
+    """Sockets and streams that are not read are let go, down to our transport; a reader is not (G-15)."""
     async with serve(settings.model_copy(update={"stalled_timeout": 0.4}), secret) as server:
         token = server.token()
         async with (
@@ -78,11 +84,15 @@ async def test_a_client_that_takes_nothing_is_let_go(settings, secret, send_path
             for socket in (not_reading, reading):
                 await socket.subscribe(EVENTS)
             not_reading.connection.transport.pause_reading()
-            client = stalled(server, sse_request(server, token))
-            await server.until(lambda services: services.statistics().sharing.subscribers == 3)
+            clients = [
+                stalled(server, stream_request(token)),
+                stalled(server, stream_request(token, "multipart/mixed;subscriptionSpec=1.0")),
+                stalled(server, plain_handshake(token)),
+            ]
+            await server.until(lambda services: services.statistics().sharing.subscribers == 5)
             await flood(server, 12)
             await server.until(lambda services: services.statistics().sharing.subscribers == 1)
-            assert server.services.delivery.patience.exhausted == 2
+            assert server.services.delivery.patience.exhausted == 4
             for _ in range(12_000):
                 await reading.receive("next")
             await reading.barrier()
@@ -90,7 +100,8 @@ async def test_a_client_that_takes_nothing_is_let_go(settings, secret, send_path
             # ASGI gives an application no way to abort: another server may wait for its buffer to be taken.
             while send_path is SendPath.EXTENSION and len(server.uvicorn.server_state.connections) > 1:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.005)
-        client.close()
+        for client in clients:
+            client.close()
 
 
 async def test_a_slow_reader_gets_everything(settings, secret):
@@ -111,7 +122,7 @@ async def test_a_server_stops_with_clients_that_do_not_let_go(settings, secret):
     async with serve(settings, secret) as server:
         token = server.token()
         clients = [
-            stalled(server, sse_request(server, token)),
+            stalled(server, stream_request(token)),
             stalled(server, b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"),
         ]
         async with Socket.open(server, token) as socket:
