@@ -73,6 +73,25 @@ async def test_two_users_of_a_school_share(caller, rendered):  # noqa: F811
     assert groups(caller) == 0
 
 
+async def test_a_storm_is_rendered_once(caller, rendered):  # noqa: F811
+    """A hundred clients who come back at once to one place are told twenty changes, each rendered once for all."""
+    async with caller.watch(EVENTS) as before:
+        await before.live.wait()
+    for number in range(20):
+        await caller.publish(**{f"device_{number}": "ONLINE"})
+    delivery, may = caller.services.delivery, caller.principal.visibility
+    operation = caller.executor.prepare(EVENTS, None)
+    key, open_renderer = sharing_key(operation, {}, may), renderer_of(delivery, operation, {}, may)
+    with contextlib.ExitStack() as stack:
+        storm = [graphql_listener(delivery.sharing, key, open_renderer, [before.listener.cursor]) for _ in range(100)]
+        for listener in storm:
+            stack.enter_context(leaving(delivery.sharing, listener))
+        for listener in storm:
+            await listener.live.wait()
+            assert len(listener.received) == 20
+        assert len(rendered) == 20
+
+
 @pytest.mark.parametrize(
     ("schools", "given"),
     [
