@@ -237,6 +237,9 @@ class Feed:
         news = Round(self.school, unknown, self.newest.last_report_at)
         self._backlog.append(news)
         self.head = Head(news.last, unknown[-1].timestamp, self.newest.last_report_at)
+        if self.newest.version < self.head.version:
+            # A page reaches as far as the log did when it was read, further perhaps than anybody has told of.
+            self.newest = self.head
         self._wake()
 
     def _wake(self) -> None:

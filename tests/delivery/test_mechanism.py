@@ -160,6 +160,8 @@ class EventClient(Client):
 
     def connect(self, listeners):
         self.begun_anew_before = self.begun_anew()
+        # Whoever was cut in the middle of a snapshot has no cursor of it, and is told another.
+        self.standing = {}
         super().connect(listeners)
 
     def take_all(self, received):
@@ -354,7 +356,12 @@ class MechanismMachine(RuleBasedStateMachine):
 
     def teardown(self):
         """All come back and take everything; then all have been told everything."""
-        self.service.run(self.come_to_rest())
+        try:
+            self.service.run(self.come_to_rest())
+        finally:
+            # Other examples share the service: whatever has failed in this one must not fail in those.
+            for client in self.online():
+                self.service.listeners.sharing.unsubscribe(client.listener)
 
     async def come_to_rest(self):
         store = self.service.store

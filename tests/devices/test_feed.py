@@ -230,6 +230,20 @@ async def test_a_page_filled_by_reordered_news_is_not_the_end_of_the_log(store, 
         assert await seen == list(range(1, 2_501))
 
 
+async def test_whoever_comes_after_a_page_is_told_nothing_that_was_on_it(store):
+    """A page that reaches further than any news moves the place at which new listeners begin."""
+    flipper = Flipper(store)
+    async with opened(store) as (news, feeds), feeds.join("s") as feed:
+        first = await flipper.record()
+        await flipper.record()
+        news.say("s", announcement(first, with_changes=False))
+        await feed.until(lambda feed: feed.head.version == 2)
+        assert feed.newest.version == 2
+        async with listening(feeds, store, 1) as seen:
+            news.say("s", announcement(await flipper.record()))
+            assert await seen == [3]
+
+
 async def test_a_failed_comparison_of_heads_takes_nothing_along(store, monkeypatch, caplog):
     """Whatever the comparison of heads fails with, it is logged, tried again, and the feeds go on."""
     flipper = Flipper(store)
