@@ -19,6 +19,7 @@ class Limit(Enum):
     CONNECTIONS_PER_ADDRESS = "connections_per_address"
     CONNECTIONS_PER_SUBJECT = "connections_per_subject"
     SUBSCRIPTIONS = "subscriptions"
+    RESUME_POINTS = "resume_points"
     OPERATION_RATE = "operation_rate"
     PUBLISH_RATE = "publish_rate"
     MESSAGE_SIZE = "message_size"

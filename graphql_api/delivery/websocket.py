@@ -18,7 +18,7 @@ from graphql_api.delivery.operations import errors_of, renderer_of, sharing_key
 from graphql_api.delivery.outlet import Send, SocketOutlet
 from graphql_api.delivery.protocol import SUBPROTOCOL, ConnectionInit, ProtocolViolation, Subscribe, ping
 from graphql_api.delivery.request import GraphQLRequest
-from graphql_api.delivery.resume import kept, resume_point, resume_points
+from graphql_api.delivery.resume import RESUME_POINTS_LIMIT, ResumePoints, kept, resume_point
 from graphql_api.delivery.session import CloseSocket, Session, serve_socket
 from graphql_api.delivery.sharing import Member
 from graphql_api.devices.model import Head
@@ -92,7 +92,7 @@ class GraphQLSocket(Session):
         self._running: dict[Subscribe, _Subscription | asyncio.Task[None]] = {}
         # From the connection_init, for the first subscribe with that id: a component that
         # subscribes later on the same socket starts afresh.
-        self._resume_from: dict[str, str] = {}
+        self._resume_from = ResumePoints()
         self._header_token: str | None = None
         self._bucket = Bucket()
 
@@ -172,7 +172,10 @@ class GraphQLSocket(Session):
         except TokenRefused as refusal:
             raise CloseSocket.refused(refusal) from refusal
         self._header_token = None
-        self._resume_from = resume_points((message.payload or {}).get("resumeFrom"))
+        most = max(RESUME_POINTS_LIMIT, self.delivery.limits.max_subscriptions_per_connection)
+        self._resume_from = ResumePoints.of((message.payload or {}).get("resumeFrom"), most)
+        if self._resume_from.is_cut:
+            self.delivery.refusals.count(Limit.RESUME_POINTS)
         self.admit(token, self._acknowledge)
 
     def _acknowledge(self, principal: Principal) -> None:
@@ -191,7 +194,7 @@ class GraphQLSocket(Session):
             raise CloseSocket(CloseCode.UNAUTHORIZED)
         request = message.take_request()
         # Taken by the first subscribe with that id, whatever becomes of it.
-        of_socket = self._resume_from.pop(message.id, None)
+        of_socket = self._resume_from.take(message.id)
         try:
             self.delivery.pace.begin_on_socket(self._bucket)
             operation = self.delivery.executor.prepare(request.query, request.operation_name)

@@ -9,10 +9,10 @@ from typing import Self
 from graphql_api.devices.model import Position
 from graphql_api.moment import Moment
 
-__all__ = ["Cursor", "furthest"]
+__all__ = ["LONGEST_CURSOR", "Cursor", "furthest"]
 
-# Four numbers and names of at most 128 characters (four bytes each) in base64.
-_LONGEST = 1_024
+LONGEST_CURSOR = 1_024
+"""Characters: three numbers and a school of at most 128 characters, of four bytes each, in base64."""
 
 # What a database's integer holds.
 _LARGEST = 2**63 - 1
@@ -44,7 +44,7 @@ class Cursor:
             ValueError: it made no such text.
         """
         try:
-            if len(text) > _LONGEST:
+            if len(text) > LONGEST_CURSOR:
                 raise ValueError(text[:20])  # noqa: TRY301 - one way out for all that is no cursor
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             epoch, version, timestamp, school = base64.b64decode(padded, b"-_", validate=True).decode().split(".", 3)

@@ -98,6 +98,35 @@ async def test_cursors_of_operations_long_gone_do_no_harm(server):
         assert version_of(await socket.next(operation_id)) == 2
 
 
+async def test_a_cursor_too_many_is_told_in_band(server):
+    """Who has none of the last 1,000 cursors is not recovered unless it names one itself, and it is counted (G-26)."""
+    token = server.token()
+    cursors = await flip(server, token, 2)
+    points = {"1": cursors[0], "2": cursors[0], **{f"gone-{number}": cursors[1] for number in range(999)}}
+    async with Socket.open(server, token, resume_from={**points, "3": cursors[0]}) as socket:
+        first = await socket.subscribe(EVENTS, live=False)
+        event = await socket.item(first)
+        assert (event["kind"], event["cursor"]) == ("SNAPSHOT", cursors[1])
+        await socket.receive("ping")
+        second = await socket.subscribe(EVENTS, live=False, resume_from=cursors[0])
+        assert version_of(await socket.next(second)) == 2
+        await socket.receive("ping")
+        third = await socket.subscribe(EVENTS, live=False)
+        assert version_of(await socket.next(third)) == 2
+        assert server.services.statistics().refusals["resume_points"] == 1
+
+
+async def test_as_many_cursors_as_subscriptions_are_kept(settings, secret):
+    """Where a connection may have more than 1,000 subscriptions, it resumes all of them."""
+    async with serve(settings.model_copy(update={"max_subscriptions_per_connection": 2_000}), secret) as server:
+        token = server.token()
+        cursors = await flip(server, token, 2)
+        points = {"1": cursors[0], **{f"other-{number}": cursors[1] for number in range(1_999)}}
+        async with Socket.open(server, token, resume_from=points) as socket:
+            operation_id = await socket.subscribe(EVENTS, live=False)
+            assert version_of(await socket.next(operation_id)) == 2
+
+
 async def test_the_first_operation_with_an_id_takes_its_cursor(server):
     """A query with the id takes the cursor too: a subscription after it starts afresh."""
     token = server.token()
