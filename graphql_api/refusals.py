@@ -22,6 +22,7 @@ class Limit(Enum):
     RESUME_POINTS = "resume_points"
     OPERATION_RATE = "operation_rate"
     PUBLISH_RATE = "publish_rate"
+    REVOCATIONS = "revocations"
     MESSAGE_SIZE = "message_size"
     HEAD_SIZE = "head_size"
     HEAD_TIME = "head_time"

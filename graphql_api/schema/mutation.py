@@ -4,7 +4,9 @@ import strawberry
 
 from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH
 from graphql_api.devices.model import Report
+from graphql_api.errors import LimitExceeded
 from graphql_api.moment import Moment
+from graphql_api.refusals import Limit
 from graphql_api.schema.context import RequestContext
 from graphql_api.schema.enums import OnInvalid, Status
 from graphql_api.schema.outputs import Device, PublishResult, Viewer
@@ -100,7 +102,11 @@ class Mutation:
         """How many connections ended at once."""
         context = info.context
         context.admit_write(DEVICES_ADMIN)
-        return await context.service.revoke_tokens(context.visibility, subject, issued_before)
+        try:
+            return await context.service.revoke_tokens(context.visibility, subject, issued_before)
+        except LimitExceeded:
+            context.guard.refusals.count(Limit.REVOCATIONS)
+            raise
 
 
 async def _publish(

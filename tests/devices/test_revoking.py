@@ -225,12 +225,49 @@ async def test_old_revocations_are_pruned_where_tokens_do_not_live_for_ever(stor
 async def test_revocations_are_bounded(store, clock, monkeypatch):
     """One revocation too many is refused whole, and the sentence names the way out; a known one may reach further."""
     monkeypatch.setattr(revocation_log, "REVOCATIONS_LIMIT", 2)
+    monkeypatch.setattr(revocation_log, "SURE_OF_A_SCHOOL", 0)
     await store.revoke("anna", ["1"], DAWN)
-    with pytest.raises(LimitExceeded, match="DEVICE_STATUS_JWT_MAX_LIFETIME"):
+    with pytest.raises(LimitExceeded, match="at most 2 revocations for all schools together"):
         await store.revoke("bert", ["1", "2"], DAWN)
     await store.revoke("bert", ["1"], DAWN)
     await store.revoke("anna", ["1"], Moment(DAWN + 1))
     assert len((await store.revoked_after(None)).revocations) == 2
+
+
+async def test_one_school_does_not_use_up_the_room_of_others(store, clock, monkeypatch):
+    """A school has its share and no more, and its administrator is told so; another one still revokes."""
+    monkeypatch.setattr(revocation_log, "REVOCATIONS_OF_A_SCHOOL", 2)
+    for subject in ("anna", "bert"):
+        await store.revoke(subject, ["1"], DAWN)
+    with pytest.raises(LimitExceeded, match="2 revocations for one school, but '1' has 2"):
+        await store.revoke("carl", ["1", "2"], DAWN)
+    await store.revoke("carl", ["2"], DAWN)
+    await store.revoke("anna", ["1"], Moment(DAWN + 1))
+    for subject in ("anna", "bert", "carl"):
+        await store.revoke(subject, [EVERY_SCHOOL], DAWN)
+    assert len((await store.revoked_after(None)).revocations) == 6
+
+
+async def test_a_school_is_sure_of_some_revocations(store, clock, monkeypatch):
+    """When many schools have used up the room that all have, one that has revoked little may go on for a while."""
+    monkeypatch.setattr(revocation_log, "REVOCATIONS_LIMIT", 3)
+    monkeypatch.setattr(revocation_log, "SURE_OF_A_SCHOOL", 2)
+    await store.revoke("anna", ["1", "2", "3"], DAWN)
+    for subject in ("bert", "carl"):
+        await store.revoke(subject, ["4"], DAWN)
+    with pytest.raises(LimitExceeded, match="at most 3 revocations"):
+        await store.revoke("dora", ["4"], DAWN)
+
+
+async def test_administrators_of_every_school_have_room_of_their_own(store, clock, monkeypatch):
+    """Whatever schools have revoked, all tokens of a subject can be, up to a number that schools don't count in."""
+    monkeypatch.setattr(revocation_log, "REVOCATIONS_LIMIT", 2)
+    monkeypatch.setattr(revocation_log, "SURE_OF_A_SCHOOL", 0)
+    await store.revoke("anna", ["1", "2"], DAWN)
+    for subject in ("anna", "bert"):
+        await store.revoke(subject, [EVERY_SCHOOL], DAWN)
+    with pytest.raises(LimitExceeded, match="DEVICE_STATUS_JWT_MAX_LIFETIME"):
+        await store.revoke("carl", [EVERY_SCHOOL], DAWN)
 
 
 async def test_a_row_is_as_it_was_said(database_url, clock):

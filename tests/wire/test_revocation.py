@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from graphql_api.access.signing import sign_token
+from graphql_api.devices import revocation_log
 from graphql_api.moment import SECOND, Moment, format_moment
 from tests.devices.conftest import database_url, postgresql_url, sqlite_url  # noqa: F401 - fixtures
 from tests.wire.clients import EVENTS, GraphQLError, Socket, Stream, connect, post, publish
@@ -153,6 +154,17 @@ async def test_a_school_s_administrator_reaches_its_own_school(server):
         assert (await both.closed())[0] == 4403
         for socket in (other, everywhere):
             await socket.barrier()
+
+
+async def test_a_revocation_too_many_is_refused_and_counted(server, monkeypatch):
+    """The administrator of a school that has revoked its share is told, and the refusal is counted."""
+    monkeypatch.setattr(revocation_log, "REVOCATIONS_OF_A_SCHOOL", 1)
+    await revoke(server, "anna", "1")
+    with pytest.raises(GraphQLError, match="at most 1 revocations for one school") as refused:
+        await revoke(server, "bert", "1")
+    assert refused.value.code == "LIMIT_EXCEEDED"
+    await revoke(server, "bert", "2")
+    assert server.services.statistics().refusals["revocations"] == 1
 
 
 async def test_revoking_needs_devices_admin(server):
