@@ -96,7 +96,7 @@ class Mutation:
         description="Needs devices:admin. From now on the subject's tokens are refused that were issued before the "
         "moment (default: now) or don't say when, and the connections that they opened end within two seconds. Who may "
         "act for some schools only reaches tokens that name one of these. Returns how many connections ended at once: "
-        "those of the process that answers."
+        "those of the process that answers; 0 too for a subject that is unknown, or out of reach."
     )
     async def revoke_tokens(self, info: Info, subject: strawberry.ID, issued_before: Moment | None = None) -> int:
         """How many connections ended at once."""

@@ -156,6 +156,17 @@ async def test_a_school_s_administrator_reaches_its_own_school(server):
             await socket.barrier()
 
 
+async def test_who_is_out_of_reach_looks_like_who_is_unknown(server):
+    """For a subject of another school, of every school, or of none an administrator gets 0, and ends nothing."""
+    async with (
+        Socket.open(server, token_of(server, "anna", "2")) as other,
+        Socket.open(server, token_of(server, "bert", "*")) as everywhere,
+    ):
+        assert [await revoke(server, subject, "1") for subject in ("anna", "bert", "nobody")] == [0, 0, 0]
+        for socket in (other, everywhere):
+            await socket.barrier()
+
+
 async def test_a_revocation_too_many_is_refused_and_counted(server, monkeypatch):
     """The administrator of a school that has revoked its share is told, and the refusal is counted."""
     monkeypatch.setattr(revocation_log, "REVOCATIONS_OF_A_SCHOOL", 1)
