@@ -202,7 +202,8 @@ async def _open_delivery(
 def create_app(settings: Settings | None = None, *, clock: Clock = now) -> FastAPI:
     """The ASGI application; without settings, those of the environment.
 
-    While it runs, ``app.state.services`` holds its :class:`Services`.
+    While it runs, ``app.state.services`` holds its :class:`Services`. The log is the server's: what keeps tokens out of
+    it is :func:`graphql_api.cli.logs.log_config`, which ``device-status serve`` uses.
 
     Raises:
         SettingsError: a setting is wrong, or no key is configured.
