@@ -1,7 +1,10 @@
 import json
 import re
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
 import time
 
 import httpx
@@ -203,26 +206,41 @@ def busy_demo(tmp_path):
         yield process, folder
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_no_command_that_the_demonstration_prints_shows_a_token(busy_demo, tmp_path):
+    """Neither command that is printed has a token in its arguments, where whoever lists processes would see it."""
+    process, _ = busy_demo
+    process.stdout.until("curl ")
+    saying, curl = process.stdout.seen[-1].split(" | ")
+    assert saying.startswith("echo 'Authorization: Bearer eyJ")
+    for command in (curl, *(line.partition(" ")[2] for line in process.stdout.seen if "device-status watch" in line)):
+        assert "eyJ" not in command
+    done = subprocess.run(["sh", "-c", process.stdout.seen[-1]], capture_output=True, check=True, timeout=50, text=True)
+    assert json.loads(done.stdout) == {"data": {"publishDeviceStatus": {"changed": 1}}}
+
+
 def test_the_demonstration(busy_demo, tmp_path):
     """The demonstration prints what to do next; it works as printed, and nothing is left when it ends."""
     process, folder = busy_demo
     process.stdout.until("curl ")
     welcome = process.stdout.seen
     viewer, checker, administrator = (line for line in welcome if line.startswith("eyJ"))
-    (command,) = (line.split() for line in welcome if "device-status watch" in line)
-    assert command[2:] == ["--url", command[3], "--token", viewer]
-    with running(*command[1:], "--json", cwd=tmp_path) as watch:
+    (command,) = (shlex.split(line) for line in welcome if "device-status watch" in line)
+    variable, _, *arguments = command
+    assert arguments == ["watch", "--url", command[4]]
+    assert variable == f"DEVICE_STATUS_TOKEN={viewer}"
+    with running(*arguments, "--json", cwd=tmp_path, TOKEN=viewer) as watch:
         events = [json.loads(watch.stdout.next()) for _ in range(60)]
         assert {event["kind"] for event in events} <= {"SNAPSHOT", "CHANGE"}
         assert len({event["deviceId"] for event in events}) == 60
         # A round of the simulated checker that changes something.
         while json.loads(watch.stdout.next())["previousStatus"] is None:
             pass
-        done = run("publish", "projector-1=OFFLINE", URL=command[3], TOKEN=checker)
+        done = run("publish", "projector-1=OFFLINE", URL=command[4], TOKEN=checker)
         assert done.stdout == "1 changed (1 new), 0 unchanged\n"
         watch.stdout.until('"projector-1"')
         retire = {"query": 'mutation { retireDevices(deviceIds: ["projector-1"]) { status } }'}
-        answer = httpx.post(command[3], json=retire, headers={"Authorization": f"Bearer {administrator}"})
+        answer = httpx.post(command[4], json=retire, headers={"Authorization": f"Bearer {administrator}"})
         assert answer.json() == {"data": {"retireDevices": [{"status": "RETIRED"}]}}
         assert len(list(folder.iterdir())) == 1
         assert process.end() == 0
