@@ -9,6 +9,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from graphql_api.delivery.endpoints import STATE_KEY
+from graphql_api.delivery.headers import security_headers
 from graphql_api.refusals import Limit
 
 __all__ = ["HEAD_TIMEOUT", "LONGEST_HEAD", "HeadLimitedProtocol"]
@@ -19,10 +20,18 @@ HEAD_TIMEOUT = 10.0
 LONGEST_HEAD = 65_536
 """Bytes of the longest head: room for the longest token four times over."""
 
-_ANSWER = (
-    "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n"
-    "connection: close\r\n\r\n{text}"
-)
+
+def _answer(status: str, sentence: str) -> bytes:
+    """An answer of our own, which the application has no part in: with the headers that all others have."""
+    content_type = b"text/plain; charset=utf-8"
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", str(len(sentence)).encode()),
+        (b"connection", b"close"),
+        *security_headers(content_type),
+    ]
+    lines = [f"HTTP/1.1 {status}".encode(), *(name + b": " + value for name, value in headers), b""]
+    return b"\r\n".join([*lines, sentence.encode()])
 
 
 class HeadLimitedProtocol(HttpToolsProtocol):
@@ -71,6 +80,11 @@ class HeadLimitedProtocol(HttpToolsProtocol):
             sentence = f"expected the head of a request to have at most {LONGEST_HEAD} bytes, but more came"
             self._refuse("431 Request Header Fields Too Large", sentence, Limit.HEAD_SIZE)
 
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn does, to what is no HTTP, but with our headers."""
+        self.transport.write(_answer("400 Bad Request", msg))
+        self.transport.close()
+
     def _is_idle(self) -> bool:
         """Whether nothing is being answered, and uvicorn does not wait for an end of it either."""
         return (
@@ -103,5 +117,5 @@ class HeadLimitedProtocol(HttpToolsProtocol):
             delivery.refusals.count(limit)
         # The answer to a request whose body is still coming has been sent.
         if not self._is_in_body:
-            self.transport.write(_ANSWER.format(status=status, length=len(sentence), text=sentence).encode())
+            self.transport.write(_answer(status, sentence))
         self.transport.close()

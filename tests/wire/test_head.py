@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 from graphql_api.delivery import head
+from graphql_api.delivery.headers import security_headers
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +69,22 @@ async def test_a_head_that_is_too_long_is_not_kept(server, flood):
         with contextlib.suppress(ConnectionError):  # what we sent besides is not read
             assert await reader.read() == b""
     assert counted(server) == {"head_size": 1}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(REQUEST, 408), (REQUEST + b"x: " + b"y" * 70_000, 431), (b"no request\r\n\r\n", 400), (REQUEST + b"\r\n", 200)],
+)
+async def test_what_is_answered_below_the_application_has_its_headers_too(server, monkeypatch, sent, status):
+    """An answer to what is no request says to browsers what every other answer says."""
+    monkeypatch.setattr(head, "HEAD_TIMEOUT", 0.05)
+    async with connected(server) as (reader, writer):
+        writer.write(sent)
+        line, *headers = (await reader.readuntil(b"\r\n\r\n")).rstrip().split(b"\r\n")
+        assert line.split()[1] == str(status).encode()
+        said = [tuple(header.split(b": ", 1)) for header in headers]
+        assert set(security_headers(b"text/plain")) <= set(said)
+        assert len({name.lower() for name, _ in said}) == len(said)
 
 
 async def test_a_slow_body_is_not_taken_for_a_head(server, monkeypatch):
