@@ -38,6 +38,8 @@ class CloseCode(IntEnum):
         return row
 
     NORMAL = 1000, "Normal closure", "either side is done", False
+    BROKEN_FRAME = 1002, "Protocol error", "a frame is not as RFC 6455 has it", False
+    NOT_UTF8 = 1007, "Invalid text", "a text message, or the reason of a close frame, is not UTF-8", False
     MESSAGE_TOO_BIG = 1009, "Message too big", "a message is larger than the service reads", False
     SERVICE_RESTART = 1012, "Service restart", "the service is being restarted; another process may answer now", True
     TRY_AGAIN_LATER = 1013, "Try again later", "the service is full, or this client is hopelessly slow", True

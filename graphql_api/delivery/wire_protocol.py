@@ -12,6 +12,7 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from graphql_api.delivery.close_codes import CloseCode
 from graphql_api.delivery.extension import Client, offer
 from graphql_api.delivery.portions import PortionedProtocol
 from graphql_api.delivery.session import END_TIMEOUT
@@ -139,7 +140,7 @@ class WireProtocol(PortionedProtocol):
         except UnicodeDecodeError:
             # The peer's own close frame may have come with this message.
             if self.conn.close_sent is None:
-                self.conn.send_close(1007)
+                self.conn.send_close(CloseCode.NOT_UTF8, CloseCode.NOT_UTF8.reason)
             self.handle_parser_exception()
         else:
             self._client.on_message(text)

@@ -13,7 +13,7 @@ from graphql_api.delivery.close_codes import MAX_REASON_BYTES, CloseCode, close_
 
 PACKAGE = Path(graphql_api.__file__).parent
 # 1000 is also a plain thousand, so it can't be told from one.
-LITERALS = {1009, 1012, 1013, *range(4400, 4500)}
+LITERALS = {1002, 1007, 1009, 1012, 1013, *range(4400, 4500)}
 
 
 def close_code_literals(source: str) -> Iterator[int]:
@@ -43,7 +43,7 @@ def test_the_search_for_literals_finds_them(source):
 def test_the_table_is_the_documented_one():
     """The codes that clients build on are all there, and no others."""
     assert {code.value for code in CloseCode} == {
-        1000, 1009, 1012, 1013, 4400, 4401, 4403, 4406, 4408, 4409, 4429,
+        1000, 1002, 1007, 1009, 1012, 1013, 4400, 4401, 4403, 4406, 4408, 4409, 4429,
     }  # fmt: skip
 
 
