@@ -21,6 +21,8 @@ class Limit(Enum):
     SUBSCRIPTIONS = "subscriptions"
     RESUME_POINTS = "resume_points"
     OPERATION_RATE = "operation_rate"
+    ANONYMOUS_RATE = "anonymous_rate"
+    ANONYMOUS_INTROSPECTION = "anonymous_introspection"
     PUBLISH_RATE = "publish_rate"
     REVOCATIONS = "revocations"
     MESSAGE_SIZE = "message_size"

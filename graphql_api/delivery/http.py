@@ -3,6 +3,7 @@
 The rules are in :mod:`.request` and :mod:`.negotiation`; this is the shell that does the I/O.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,12 @@ from graphql_api.schema import (
 
 __all__ = ["serve_http"]
 
-# Characters of the longest document that is looked into for somebody who sends no token: room for introspection three
-# times over. Whatever else they ask for is refused anyway, and reading a long document takes half a second.
-_LONGEST_WITHOUT_TOKEN = 8_192
+# Characters of the longest document that is looked into for somebody who sends no token: room for introspection twice
+# over. Whatever else they ask for is refused anyway, and reading a document takes longer the longer it is.
+_LONGEST_WITHOUT_TOKEN = 4_096
+
+# Names can't be written in any other way. That a comment may hold one does no harm.
+_INTROSPECTION = re.compile(r"\b__(?:schema|type)\b")
 
 # Seconds after which a connection for which there was no room may be tried again.
 _COME_BACK = "10"
@@ -100,9 +104,10 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     caller = await _caller(scope, delivery)
     body = await delivery.bodies.read(receive, with_token=caller is not None) if method == "POST" else b""
     request = parse_request(method, scope["query_string"], header(scope, b"content-type"), body)
-    delivery.pace.begin_over_http(address_of(scope), caller.subject if caller else None)
-    if caller is None and len(request.query) > _LONGEST_WITHOUT_TOKEN:
-        raise _needs_token(delivery)
+    if caller:
+        delivery.pace.begin_over_http(address_of(scope), caller.subject)
+    else:
+        _admit_stranger(scope, request.query, delivery)
     operation = delivery.executor.prepare(request.query, request.operation_name)
     if method == "GET" and operation.type is OperationType.MUTATION:
         raise HttpProblem(405, "expected POST for a mutation, but got GET", {"Allow": "POST"})
@@ -114,13 +119,18 @@ async def _understand(scope: Scope, receive: Receive, delivery: Delivery, accept
     return _Asked(request, operation, chosen, caller, seat)
 
 
-def _needs_token(delivery: Delivery) -> OperationRefused:
+def _admit_stranger(scope: Scope, query: str, delivery: Delivery) -> None:
+    """See that what somebody without a token asks for costs little."""
+    introspects = _INTROSPECTION.search(query) is not None
+    delivery.pace.begin_without_token(address_of(scope), introspects=introspects)
+    if len(query) <= _LONGEST_WITHOUT_TOKEN:
+        return
     delivery.refusals.count(Limit.ANONYMOUS_DOCUMENT)
     sentence = (
         f"Expected a token with a document of over {_LONGEST_WITHOUT_TOKEN} characters, but none came with the call. "
         "Send it as `Authorization: Bearer ...`."
     )
-    return OperationRefused([request_error(Unauthenticated.code, sentence)])
+    raise OperationRefused([request_error(Unauthenticated.code, sentence)])
 
 
 def _accept(scope: Scope) -> str | None:

@@ -208,6 +208,24 @@ async def one_operation_too_many_for_a_stream(server):
     return await one_operation_too_many_over_http(server, "text/event-stream")
 
 
+async def one_operation_too_many_without_a_token(server):
+    for _ in range(3):
+        assert (await of_post(server, token=False)).code == "UNAUTHENTICATED"
+    told = await of_post(server, token=False, accept=GRAPHQL_RESPONSE)
+    # Whoever has a token is somebody else.
+    assert await of_post(server) is None
+    return told
+
+
+async def one_introspection_too_many_without_a_token(server):
+    for _ in range(20):
+        assert await of_post(server, SCHEMA, token=False) is None
+    told = await of_post(server, 'query { ...S } fragment S on Query { x: __type(name: "ID") { name } }', token=False)
+    assert await of_post(server, "{ __typename }", token=False) is None
+    assert await of_post(server, SCHEMA) is None
+    return told
+
+
 async def one_publish_too_many(server):
     async with graphql_socket(server) as socket:
         for _ in range(2):
@@ -265,7 +283,7 @@ async def too_large_variables_over_http(server):
 
 
 async def long_document_without_a_token(server):
-    longest = "{ __typename } #" + "x" * (8_192 - 16)
+    longest = "{ __typename } #" + "x" * (4_096 - 16)
     assert await of_post(server, longest, token=False) is None
     assert await of_post(server, longest + "x") is None
     return await of_post(server, longest + "x", token=False)
@@ -300,6 +318,16 @@ ROWS = {
         one_operation_too_many_for_a_stream,
         Told(429, "RATE_LIMITED", OPERATIONS_SENTENCE),
     ),
+    "anonymous_rate over HTTP": (
+        RATE,
+        one_operation_too_many_without_a_token,
+        Told(429, "RATE_LIMITED", "Expected at most 0.01 operations a second without a token; repeat it in "),
+    ),
+    "anonymous_introspection over HTTP": (
+        {"operations_per_second": 0.01},
+        one_introspection_too_many_without_a_token,
+        Told(200, "RATE_LIMITED", "Expected at most 0.01 introspections a second without a token; repeat it in "),
+    ),
     "publish_rate": (PUBLISHES, one_publish_too_many, Told(0, "RATE_LIMITED", PUBLISHES_SENTENCE)),
     "publish_rate over HTTP": (
         PUBLISHES,
@@ -320,7 +348,7 @@ ROWS = {
     "anonymous_document over HTTP": (
         {},
         long_document_without_a_token,
-        Told(200, "UNAUTHENTICATED", "Expected a token with a document of over 8192 characters"),
+        Told(200, "UNAUTHENTICATED", "Expected a token with a document of over 4096 characters"),
     ),
     "document_fields over HTTP": (
         {"max_document_fields": 2},
