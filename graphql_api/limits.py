@@ -56,9 +56,9 @@ class Limits(BaseModel):
         default=2_000, description="Rounds that may be recorded at once, after a pause: one for each of 2,000 schools."
     )
     max_document_tokens: Annotated[int, values.whole_number("tokens")] = Field(
-        default=20_000,
-        description="Tokens of a GraphQL document, at most. A round of 1,000 reports that is written into the document"
-        " has some 16,000.",
+        default=5_000,
+        description="Tokens of a GraphQL document, at most; what comes as variables does not count. A report that is"
+        " written into the document has up to 14.",
     )
     max_document_fields: Annotated[int, values.whole_number("fields")] = Field(
         default=400,

@@ -42,6 +42,9 @@ _LONGEST_REMEMBERED = 16_384
 # them. A token has rarely more characters than this, comments and space included.
 _CHARACTERS_A_TOKEN = 13
 
+# What to do about a document that is too large.
+_VARIABLES = " Send long values as variables."
+
 # Errors that a document is told at most. Each may take milliseconds to write: it quotes a value that may be as large as
 # the document.
 _MOST_ERRORS = 5
@@ -72,9 +75,9 @@ class _Checked:
 
 
 class _TooMuch(Exception):
-    def __init__(self, limit: Limit, most: int, unit: str, of_what: str = "") -> None:
+    def __init__(self, limit: Limit, most: int, unit: str, of_what: str = "", way_out: str = "") -> None:
         self.limit = limit
-        super().__init__(f"Expected a document of at most {most} {unit}{of_what}, but this one has more.")
+        super().__init__(f"Expected a document of at most {most} {unit}{of_what}, but this one has more.{way_out}")
 
 
 class Documents:
@@ -174,13 +177,13 @@ def _parse(query: str, limits: Limits) -> DocumentNode:
     """The document, if it keeps the limits."""
     characters = limits.max_document_tokens * _CHARACTERS_A_TOKEN
     if len(query) > characters:
-        raise _TooMuch(Limit.DOCUMENT_SIZE, characters, "characters")
+        raise _TooMuch(Limit.DOCUMENT_SIZE, characters, "characters", way_out=_VARIABLES)
     try:
         document = parse(query, max_tokens=limits.max_document_tokens)
     except GraphQLSyntaxError as error:
         # graphql-core has no error of its own for it.
         if "tokens. Parsing aborted" in error.message:
-            raise _TooMuch(Limit.DOCUMENT_SIZE, limits.max_document_tokens, "tokens") from None
+            raise _TooMuch(Limit.DOCUMENT_SIZE, limits.max_document_tokens, "tokens", way_out=_VARIABLES) from None
         raise
     shape = shape_of(document)
     if shape.fields + shape.spreads > limits.max_document_fields:

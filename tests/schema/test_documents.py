@@ -180,10 +180,21 @@ def test_a_document_that_would_take_long_to_read_is_refused(executor, document, 
     assert refused.value.errors[0]["extensions"]["code"] == code
 
 
-def test_a_round_of_a_thousand_reports_may_be_written_into_the_document(executor):
-    """The limits leave room for the largest round without variables."""
-    reports = ",".join(f'{{deviceId: "board-{number}", status: ONLINE}}' for number in range(1_000))
-    executor.prepare(f"mutation {{ publishDeviceStatuses(inputs: [{reports}]) {{ changed }} }}", None)
+def written_out(count):
+    """A round without variables, with all that a report may say."""
+    times = 'observedAt: "2026-11-23T08:00:00Z", lastSeen: "2026-11-23T08:00:00Z"'
+    reports = ",".join(f'{{deviceId: "board-{number}", status: ONLINE, {times}}}' for number in range(count))
+    return f"mutation {{ publishDeviceStatuses(inputs: [{reports}]) {{ changed }} }}"
+
+
+def test_a_round_of_a_school_may_be_written_into_the_document(executor):
+    """The limits leave room for 300 reports without variables; whoever sends 1,000 so is told to use them."""
+    executor.prepare(written_out(300), None)
+    for reports in (written_out(1_000), written_out(1_000).replace(", ", " ")):
+        (error,) = told(executor, reports)
+        assert error["message"].startswith("Expected a document of at most ")
+        assert error["message"].endswith(" Send long values as variables.")
+        assert error["extensions"] == {"code": "LIMIT_EXCEEDED"}
 
 
 def test_the_usual_introspection_is_no_large_document(executor):
@@ -210,7 +221,7 @@ def told(executor, query):
 
 def test_few_errors_are_told_and_none_quotes_all_of_the_document(executor):
     """A value with thousands of mistakes, which each error would quote, is told of in a few short errors."""
-    wrong = 'deviceIs: "a" ' * 3_000
+    wrong = 'deviceIs: "a" ' * 1_500
     errors = told(executor, f"mutation {{ publishDeviceStatuses(inputs: [{{ {wrong} }}]) {{ changed }} }}")
     assert 1 < len(errors) <= 6
     assert max(len(error["message"]) for error in errors) <= 1_000

@@ -25,14 +25,14 @@ def refused(limits, act):
         (
             {"max_document_tokens": 5},
             "{ viewer { id subject } }",
-            "Expected a document of at most 5 tokens, but this one has more.",
+            "Expected a document of at most 5 tokens, but this one has more. Send long values as variables.",
             "LIMIT_EXCEEDED",
             "document_size",
         ),
         (
             {"max_document_tokens": 5},
             f"#{'x' * 65}\n{{ a }}",
-            "Expected a document of at most 65 characters, but this one has more.",
+            "Expected a document of at most 65 characters, but this one has more. Send long values as variables.",
             "LIMIT_EXCEEDED",
             "document_size",
         ),
