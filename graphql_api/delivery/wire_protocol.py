@@ -5,6 +5,7 @@ library refuses to read; and sees that the last close frame arrives, whatever th
 """
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -241,7 +242,9 @@ class WireProtocol(PortionedProtocol):
                 self.transport.write(last)
                 self._said_close = True
             if self.transport.can_write_eof():
-                self.transport.write_eof()
+                # asyncio's own loop raises where the peer has gone already: it hears of that when it reads.
+                with suppress(OSError):
+                    self.transport.write_eof()
                 self._resume_reading()
             else:
                 self.transport.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 
 import httpx
 import pytest
@@ -174,5 +175,24 @@ async def test_a_server_that_ends_does_not_wait_for_a_peer_that_was_closed_and_d
     protocol.conn.state = State.OPEN
     protocol.close(1013, "slow")
     protocol.shutdown()
+    async with asyncio.timeout(END_TIMEOUT + 1):
+        await transport.aborted.wait()
+
+
+async def test_a_peer_that_has_gone_with_broken_frames_is_no_error(handed_over, monkeypatch):
+    """A reset that comes with broken frames, and is noticed after the close frame, raises nothing and ends in time."""
+    protocol, transport, _ = handed_over
+    protocol.conn.state = State.OPEN
+
+    def not_connected():
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(transport, "can_write_eof", lambda: True)
+    monkeypatch.setattr(transport, "write_eof", not_connected)
+    protocol.resume_writing()
+    # As the library does when it has read them.
+    protocol.conn.send_close(1002)
+    protocol.handle_parser_exception()
+    assert transport.written.startswith(b"early\x88")
     async with asyncio.timeout(END_TIMEOUT + 1):
         await transport.aborted.wait()
