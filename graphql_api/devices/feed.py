@@ -17,6 +17,7 @@ from graphql_api.devices.model import Change, Head, Round
 from graphql_api.devices.news import Announcement, News
 from graphql_api.devices.recent import Backlog, RecentChanges
 from graphql_api.devices.store import Store
+from graphql_api.devices.unread import Unread
 from graphql_api.moment import SECOND, Moment
 
 __all__ = ["Feed"]
@@ -59,6 +60,7 @@ class Feed:
         self._store = store
         self._news = news
         self._backlog = Backlog(recent)
+        self._unread = Unread()
         self._closed = False
         self._moved = asyncio.Event()
         self._behind = asyncio.Event()
@@ -117,9 +119,11 @@ class Feed:
         self._behind.set()
 
     def note(self, head: Head) -> None:
-        """The log reaches this far: learned from a commit of this process, or by comparing heads."""
+        """The log reaches this far: learned from a commit of this process, from its head, or by reading from it."""
         if self.ready.is_set() and not self._fits(head):
             self.suspect()
+        if head.version > self.head.version:
+            self._unread.add(head)
         known = self.newest
         further = head if head.version > known.version else known
         self.newest = Head(further.version, further.timestamp, _later(head.last_report_at, known.last_report_at))
@@ -151,7 +155,7 @@ class Feed:
         self.note(Head(announcement.last, announcement.timestamp, announcement.last_report_at))
         if announcement.last <= self.head.version:
             self.repeated += 1
-        elif announcement.follows(self.head):
+        elif announcement.follows(self.head) and not self._unread.contradicts(announcement.changes):
             self._append(announcement.changes)
         else:
             self._behind.set()
@@ -161,11 +165,12 @@ class Feed:
         return self._backlog.after(version, limit)
 
     def timestamp_of(self, version: int) -> Moment | None:
-        """Of the change with this version, if it is in memory."""
+        """Of the change with this version, if it is known."""
         if version == self.head.version:
             return self.head.timestamp
-        change = self._backlog.find(version)
-        return change.timestamp if change else None
+        if change := self._backlog.find(version):
+            return change.timestamp
+        return self._unread.timestamp_of(version)
 
     def remember(self, page: Sequence[Change]) -> None:
         """Take changes in that somebody has read from the log, if they reach up to those in memory: others will ask."""
@@ -219,6 +224,7 @@ class Feed:
         self.head = self.newest = head
         self._told = head.version
         self._backlog.clear()
+        self._unread.clear()
         # What was recorded since the head was read may have been heard, and dropped as known.
         self.suspect()
         if epoch != self._channel_epoch:
@@ -240,6 +246,7 @@ class Feed:
         if self.newest.version < self.head.version:
             # A page reaches as far as the log did when it was read, further perhaps than anybody has told of.
             self.newest = self.head
+        self._unread.read(self.head.version)
         self._wake()
 
     def _wake(self) -> None:
@@ -273,6 +280,8 @@ class Feed:
             return
         # While the page was read, the news may have gone on.
         contradiction = in_page(page, self.head, whole=len(page) < _PAGE, wanted=known.newest.version)
+        if not contradiction and page and self._unread.contradicts(page):
+            contradiction = Contradiction.ANOTHER_CHANGE
         if contradiction:
             heads = await self._store.heads([self.school])
             if known.resets == self.resets:

@@ -78,6 +78,7 @@ class SchoolLog:
         if not page or page[0].version != place.version + 1 or resets != self._feed.resets:
             return None
         self._feed.remember(page)
+        self._reaches(Head(page[-1].version, page[-1].timestamp))
         return page
 
     async def snapshot(self, wanted: DeviceFilter) -> Snapshot:
@@ -114,6 +115,7 @@ class SchoolLog:
         if resets != self._feed.resets:
             # Whether it was asked before or after the log became another one is not known.
             raise _another()
+        self._reaches(Head(cursor.version, cursor.timestamp))
         self._timestamps[cursor.version] = cursor.timestamp
         if len(self._timestamps) > _REMEMBERED_PLACES:
             self._timestamps.popitem(last=False)
@@ -133,7 +135,13 @@ class SchoolLog:
         if self._store.epoch != feed.epoch or read.head.version < delivered:
             feed.suspect()
             raise _another()
+        self._reaches(read.head)
         return read
+
+    def _reaches(self, place: Head) -> None:
+        # Somebody is about to stand there: the feed is to notice when the log comes to hold something else there.
+        if place.version > self._feed.head.version:
+            self._feed.note(place)
 
 
 def _another() -> Unavailable:

@@ -6,10 +6,7 @@ store becomes another one. In the end each client has been told what the store's
 """
 
 import asyncio
-import contextlib
-import tempfile
 import uuid
-from pathlib import Path
 from unittest import mock
 
 from hypothesis import settings
@@ -17,13 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH, DEVICES_READ, Visibility
-from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.model import DeviceFilter, Report, Status
-from graphql_api.devices.service import DeviceService
-from graphql_api.devices.store import Store
-from tests.devices.conftest import SettableClock
-from tests.devices.scripted_news import ScriptedNews, announcement
-from tests.listening import listening_to, version_of
+from tests.delivery.modelled import EventClient, History, ListClient, SummaryClient
+from tests.delivery.service_in_steps import ServiceInSteps
+from tests.devices.scripted_news import announcement
 
 DEVICES = ["a", "b", "c", "d"]
 MAX_REPLAY = 30
@@ -49,191 +43,18 @@ ROUNDS = st.dictionaries(
 )
 
 
-class Service:
-    """All of it, in an event loop of its own, which runs while a test's step waits for something."""
-
-    def __init__(self):
-        self._runner = asyncio.Runner()
-        self._stack = contextlib.AsyncExitStack()
-        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self.clock = SettableClock()
-        self.run(self._open())
-
-    def run(self, work):
-        return self._runner.run(work)
-
-    def turns(self, count):
-        """Let the loop go round, without waiting for anything that a thread is asked for."""
-
-        async def go_round():
-            for _ in range(count):
-                await asyncio.sleep(0)
-
-        self.run(go_round())
-
-    async def _open(self):
-        enter = self._stack.enter_async_context
-        self.store = await Store.open(f"sqlite:///{self.folder}/devices.db", clock=self.clock)
-        self._stack.push_async_callback(self.store.close)
-        self.news = ScriptedNews()
-        # Three rounds of four changes are remembered, and as much of what was rendered.
-        self.feeds = await enter(Feeds(store=self.store, news=self.news, compare_interval=3_600, recent_limit=4_800))
-        self.devices = DeviceService(
-            store=self.store, news=self.news, feeds=self.feeds, revoking=None, max_replay=MAX_REPLAY
-        )
-        self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000, unfinished_limit=300))
-
-    def close(self):
-        with self._runner:
-            self.run(self._stack.aclose())
-
-
-class Client:
-    """One who subscribes, is cut off, and subscribes again with what it last knew."""
-
-    def __init__(self, machine, make_watch, wanted):
-        self.school = machine.school
-        self.make_watch = make_watch
-        self.wanted = wanted
-        self.cursor = None
-        self.listener = None
-
-    def connect(self, listeners):
-        resume_from = [] if self.cursor is None else [self.cursor]
-        self.listener = listeners.begin(self.make_watch(), resume_from)
-
-    def disconnect(self, listeners):
-        listeners.sharing.unsubscribe(self.listener)
-        self.take_all(self.listener.received)
-        self.cursor = self.listener.cursor or self.cursor
-        self.listener = None
-
-    def take_all(self, received):
-        """What it was told, since it was connected."""
-        for value in received:
-            self.take(value)
-        received.clear()
-
-
-class EventClient(Client):
-    """Checks each event against the log as the publisher knows it."""
-
-    def __init__(self, machine, wanted, *, snapshot):
-        super().__init__(
-            machine, lambda: machine.devices.watch_events(MAY, machine.school, wanted, snapshot=snapshot), wanted
-        )
-        self.service = machine.service
-        self.log = machine.log
-        self.everything = DeviceFilter(wanted.device_ids, frozenset(Status))
-        self.snapshot = snapshot
-        self.begun_at = None
-        self.at = None
-        self.standing = {}
-        self.restarts = 0
-
-    def take(self, event):
-        version = event.device.version
-        if event.kind == "CHANGE":
-            self.settle()
-            if self.at is None:
-                assert self.snapshot, "whoever asks for no snapshot is level before anything comes"
-                # A snapshot of no device has told nothing.
-                self.begun_at = self.at = version - 1
-            passing = [each.version for each in self.log[self.at : version] if self.wanted.passes(each)]
-            assert passing == [version], "every change that passes, in order, each once"
-            assert (event.device, event.previous) == (self.log[version - 1].device, self.log[version - 1].previous)
-            self.at = version
-            return
-        if event.device.device_id in self.standing:
-            # In the middle of it there was no room for the rest, or what the feed had delivered last was pruned.
-            assert self.begun_anew() > self.begun_anew_before, "each device once"
-            self.standing = {}
-        self.standing[event.device.device_id] = event.device
-        if event.cursor:
-            self.at = version_of(event.cursor)
-            self.restarts += 1
-            self.compare_snapshot()
-
-    def begun_anew(self):
-        """How often anything made anybody begin a snapshot anew."""
-        return self.service.listeners.sharing.statistics().unfinished.forgotten + self.service.feeds.statistics().resets
-
-    def connect(self, listeners):
-        self.begun_anew_before = self.begun_anew()
-        # Whoever was cut in the middle of a snapshot has no cursor of it, and is told another.
-        self.standing = {}
-        super().connect(listeners)
-
-    def take_all(self, received):
-        if self.at is None and not self.snapshot and self.listener.began_at:
-            # Whoever asks for no snapshot stands there before anything has come.
-            self.begun_at = self.at = version_of(self.listener.began_at)
-        super().take_all(received)
-
-    def settle(self):
-        assert not self.standing, "a snapshot is whole before a change follows"
-
-    def compare_snapshot(self):
-        """What was told is what the log comes to at that version."""
-        latest = {change.device_id: change.device for change in self.log[: self.at]}
-        kinds = [self.everything, self.wanted] if self.snapshot else [self.everything]
-        expected = [{key: each for key, each in latest.items() if kind.lists(key, each.status)} for kind in kinds]
-        told = {key: (device.status, device.version) for key, device in self.standing.items()}
-        assert told in [{key: (each.status, each.version) for key, each in one.items()} for one in expected]
-        self.standing = {}
-
-    async def assert_level(self, store):
-        self.settle()
-        if self.at is None:
-            # A snapshot of no device has told nothing.
-            self.at = version_of(self.listener.began_at)
-        assert [each for each in self.log[self.at :] if self.wanted.passes(each)] == [], "nothing is missing"
-
-
-class ListClient(Client):
-    """Folds the updates of a list."""
-
-    def __init__(self, machine, wanted):
-        super().__init__(machine, lambda: machine.devices.watch_devices(MAY, machine.school, wanted), wanted)
-        self.listed = {}
-
-    def take(self, update):
-        if update.reset:
-            self.listed.clear()
-        self.listed.update((device.device_id, device.version) for device in update.changed)
-        for device_id in update.removed:
-            self.listed.pop(device_id, None)
-
-    async def assert_level(self, store):
-        devices = (await store.snapshot(self.school, self.wanted)).devices
-        assert self.listed == {device.device_id: device.version for device in devices}
-
-
-class SummaryClient(Client):
-    """Keeps the last summary."""
-
-    def __init__(self, machine, wanted):
-        super().__init__(machine, lambda: machine.devices.watch_summary(MAY, machine.school), wanted)
-        self.summary = None
-
-    def take(self, summary):
-        self.summary = summary
-
-    async def assert_level(self, store):
-        assert self.summary.counts == (await store.summary(self.school)).counts
-
-
 class MechanismMachine(RuleBasedStateMachine):
     """One school, one process, one publisher who knows the log."""
 
-    service: Service
+    service: ServiceInSteps
 
     def __init__(self):
         super().__init__()
         # One store for all examples: to make one takes longer than to run one.
         self.school = uuid.uuid4().hex
         self.devices = self.service.devices
-        self.log = []
+        self.history = History(self.school)
+        self.backup = None
         self.unsaid = []
         self.clients = []
 
@@ -252,7 +73,7 @@ class MechanismMachine(RuleBasedStateMachine):
         recorded = self.service.run(self.record(statuses))
         if recorded.round is None:
             return
-        self.log += recorded.round.changes
+        self.history.log.extend(recorded.round.changes)
         if fate == "said":
             self.say(recorded.round, with_changes=True)
         elif fate == "kept":
@@ -268,13 +89,13 @@ class MechanismMachine(RuleBasedStateMachine):
 
     @rule(device_id=st.sampled_from(DEVICES), restore=st.booleans(), said=st.booleans())
     def administer(self, device_id, restore, said):
-        if device_id not in {change.device_id for change in self.log}:
+        if device_id not in {change.device_id for change in self.history.log}:
             return
         self.service.clock.advance(1)
         act = self.service.store.restore if restore else self.service.store.retire
         written = self.service.run(act(self.school, [device_id]))
         if written.round:
-            self.log += written.round.changes
+            self.history.log.extend(written.round.changes)
             if said:
                 self.say(written.round, with_changes=True)
 
@@ -313,6 +134,18 @@ class MechanismMachine(RuleBasedStateMachine):
         before = self.service.clock() - days * 1_000_000
         self.service.run(self.service.store.prune(before, limit=1_000))
 
+    @rule()
+    def back_up(self):
+        self.backup = list(self.history.log), self.service.back_up(self.school)
+
+    @precondition(lambda self: self.backup)
+    @rule()
+    def restore(self):
+        """The store is what it was at the backup, under everybody, while news of what is lost may be on their way."""
+        log, rows = self.backup
+        self.service.restore(self.school, rows)
+        self.history.restore(log)
+
     @initialize(wanted=st.lists(FILTERS, max_size=2))
     def begin(self, wanted):
         for each in [DeviceFilter(), *wanted]:
@@ -321,15 +154,24 @@ class MechanismMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.clients) < 10)
     @rule(kind=st.sampled_from(["events", "events", "snapshot", "devices", "summary"]), wanted=FILTERS)
     def connect(self, kind, wanted):
-        match kind:
-            case "devices":
-                client = ListClient(self, wanted)
-            case "summary":
-                client = SummaryClient(self, wanted)
-            case _:
-                client = EventClient(self, wanted, snapshot=kind == "snapshot")
+        client = self.client(kind, wanted)
         self.clients.append(client)
         client.connect(self.service.listeners)
+
+    def client(self, kind, wanted):
+        devices, school = self.devices, self.school
+        match kind:
+            case "devices":
+                return ListClient(lambda: devices.watch_devices(MAY, school, wanted), wanted, school=school)
+            case "summary":
+                return SummaryClient(lambda: devices.watch_summary(MAY, school), wanted, school=school)
+        return EventClient(
+            lambda: devices.watch_events(MAY, school, wanted, snapshot=kind == "snapshot"),
+            wanted,
+            history=self.history,
+            begun_anew=self.service.begun_anew,
+            snapshot=kind == "snapshot",
+        )
 
     @precondition(lambda self: self.online())
     @rule(data=st.data(), room=st.integers(0, 3))
@@ -363,6 +205,14 @@ class MechanismMachine(RuleBasedStateMachine):
             for client in self.online():
                 self.service.listeners.sharing.unsubscribe(client.listener)
 
+    async def until_level(self, listener):
+        """Wait until it is live at the end of this very log."""
+        log = self.history.log
+        end = (log[-1].version, log[-1].timestamp) if log else (0, 0)
+        async with asyncio.timeout(20):
+            while (place := listener.checkpoint()) is None or (place.version, place.timestamp) != end:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.001)
+
     async def come_to_rest(self):
         store = self.service.store
         for client in self.clients:
@@ -373,7 +223,7 @@ class MechanismMachine(RuleBasedStateMachine):
             async with asyncio.timeout(20):
                 await client.listener.live.wait()
             self.service.news.rebuild()
-            await client.listener.until_level_with(store)
+            await self.until_level(client.listener)
         for client in self.clients:
             client.take_all(client.listener.received)
             await client.assert_level(store)
@@ -401,5 +251,5 @@ class TestMechanism(MechanismMachine.TestCase):
             patched = mock.patch(place, size)
             patched.start()
             cls.addClassCleanup(patched.stop)
-        MechanismMachine.service = Service()
+        MechanismMachine.service = ServiceInSteps(max_replay=MAX_REPLAY)
         cls.addClassCleanup(MechanismMachine.service.close)

@@ -308,6 +308,32 @@ async def test_a_late_message_of_the_old_history_is_not_taken_in():
         assert feed.head.timestamp == store.head.timestamp
 
 
+READINGS = {
+    "snapshot": lambda log, _: log.snapshot(EVERYTHING),
+    "place": lambda log, end: log.look_up(Cursor("epoch 0", "s", end.version, end.timestamp)),
+    "changes": lambda log, _: log.changes_after(log.head),
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("recorded", [0, 1, 2, 3])
+@pytest.mark.parametrize("with_changes", [False, True])
+async def test_what_was_read_ahead_of_the_news_must_stay_in_the_log(reading, recorded, with_changes):
+    """Where somebody stands who has read further than the news go, a log that holds something else is another one."""
+    store = ScriptedStore()
+    store.record(1)
+    async with running(store) as (feed, news):
+        store.record(2)
+        await READINGS[reading](SchoolLog(feed, store), store.head)
+        assert (feed.head.version, feed.newest) == (1, store.head)
+        store.restore(1)
+        if recorded:
+            news.say("s", announcement(store.record(recorded), with_changes=with_changes))
+        feed.compare(feed.known, store.epoch, store.head)
+        await feed.until(lambda feed: feed.resets)
+        assert (feed.resets, feed.head.timestamp) == (1, store.head.timestamp)
+
+
 async def test_what_is_read_across_a_reset_is_not_believed():
     """Snapshot, places and pages that were asked for in the old log, and arrive in the new one, are not used."""
     store = ScriptedStore()
