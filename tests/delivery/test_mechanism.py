@@ -205,28 +205,30 @@ class MechanismMachine(RuleBasedStateMachine):
             for client in self.online():
                 self.service.listeners.sharing.unsubscribe(client.listener)
 
-    async def until_level(self, listener):
-        """Wait until it is live at the end of this very log."""
-        log = self.history.log
+    def is_level(self, listener):
+        """Whether it is live at the end of this very log."""
+        log, place = self.history.log, listener.checkpoint()
         end = (log[-1].version, log[-1].timestamp) if log else (0, 0)
+        return place is not None and (place.version, place.timestamp) == end
+
+    async def until_level(self):
+        """Wait until all are, while heads are compared again and again."""
         async with asyncio.timeout(20):
-            while (place := listener.checkpoint()) is None or (place.version, place.timestamp) != end:  # noqa: ASYNC110 - no event
+            while not all(self.is_level(client.listener) for client in self.clients):
+                self.service.news.rebuild()
                 await asyncio.sleep(0.001)
 
     async def come_to_rest(self):
-        store = self.service.store
         for client in self.clients:
             if client.listener is None:
                 client.connect(self.service.listeners)
             client.listener.drain()
-        for client in self.clients:
-            async with asyncio.timeout(20):
-                await client.listener.live.wait()
-            self.service.news.rebuild()
-            await self.until_level(client.listener)
+        await self.until_level()
+        # Before anything else can happen.
         for client in self.clients:
             client.take_all(client.listener.received)
-            await client.assert_level(store)
+        for client in self.clients:
+            await client.assert_level(self.service.store)
             client.disconnect(self.service.listeners)
         sharing = self.service.listeners.sharing
         async with asyncio.timeout(20):
