@@ -127,9 +127,7 @@ class EventClient(Client):
     def take_change(self, event: Event) -> None:
         version, timestamp = _place(event.cursor)
         assert version == event.device.version
-        if self.standing:
-            assert self.may_begin_with_nothing(), "a snapshot is whole before a change follows"
-            self.standing = {}
+        self.assert_whole()
         if self.at is None:
             assert self.snapshot, "whoever asks for no snapshot is level before anything comes"
             # A snapshot of no device has told nothing.
@@ -152,8 +150,9 @@ class EventClient(Client):
         return passing == [version]
 
     def nothing_before(self, era: int) -> int | None:
-        # It was not recovered, and there was nothing to be told of how things stood.
-        return 0 if self.history.began_with_nothing(era, self.everything) else None
+        # It was not recovered, and there was nothing to be told of how things stood: of this log, or of one before it.
+        began = [each for each in self.eras() if each <= era and self.history.began_with_nothing(each, self.everything)]
+        return 0 if began else None
 
     def take_standing(self, event: Event) -> None:
         if event.device.device_id in self.standing:
@@ -177,15 +176,17 @@ class EventClient(Client):
         kinds = [self.everything, self.wanted] if self.snapshot else [self.everything]
         return self.standing in [self.history.listing(era, kind, self.at[0]) for kind in kinds]
 
-    def may_begin_with_nothing(self) -> bool:
-        return any(self.history.began_with_nothing(era, self.everything) for era in self.eras())
+    def assert_whole(self) -> None:
+        last = len(self.history.logs) - 1
+        assert not self.standing or self.nothing_before(last) == 0, "a snapshot is whole before anything follows"
+        self.standing = {}
 
     def eras(self) -> range:
         """The logs of which it may be told next: never of one again that another has replaced."""
         return range(self.era, len(self.history.logs))
 
     async def assert_level(self, store):
-        assert not self.standing or self.may_begin_with_nothing(), "a snapshot is whole"
+        self.assert_whole()
         if self.at is None:
             # A snapshot of no device has told nothing.
             self.at = _place(self.listener.began_at)
@@ -194,7 +195,7 @@ class EventClient(Client):
             before = self.at[0]
         else:
             before = self.nothing_before(last)
-            assert before is not None, "it was told that the log is another one"
+            assert before is not None, f"it was not told that {self.at} of {self.era} is no more in {self.history}"
         missing = [each for each in self.history.log[before:] if self.wanted.passes(each)]
         assert missing == [], "nothing is missing"
 
