@@ -200,8 +200,7 @@ class Group:
         return batches(results)
 
     async def _result(self, item: Item[Any], resets: int) -> Rendered:
-        # After a reset, the version that this item tells of is that of another change.
-        key = item.version if resets == self.audience.resets else None
+        key = item.place if item.version is not None else None
         if key is not None and (kept := self._rendered.get(self, key)) is not None:
             return kept  # type: ignore[no-any-return] # what was put there
         async with self._rendering:
@@ -278,7 +277,7 @@ class Group:
 
     async def _step(self, standing: Head | Fresh) -> tuple[Sequence[Batch], Head]:
         """The next step from there, rendered; kept for the next one who stands there."""
-        key = standing.version if isinstance(standing, Head) else standing
+        key = (standing.version, standing.timestamp) if isinstance(standing, Head) else standing
         kept: tuple[Sequence[Batch], Head] | None = self._rendered.get(self, ("step", key))
         if kept and (isinstance(standing, Head) or kept[1] == self._log.newest):
             return kept

@@ -168,17 +168,29 @@ class Feed:
         """Of the change with this version, if it is known."""
         if version == self.head.version:
             return self.head.timestamp
-        if change := self._backlog.find(version):
-            return change.timestamp
-        return self._unread.timestamp_of(version)
+        found = self._backlog.timestamp_of(version)
+        return self._unread.timestamp_of(version) if found is None else found
+
+    def fits(self, page: Sequence[Change]) -> bool:
+        """Whether these neighbouring changes, read from the log, go together with all that is known of it."""
+        first, last = page[0].version, min(page[-1].version, self.head.version)
+        # Two logs that agree in one change agree in all before it.
+        if last >= first and self.timestamp_of(last) not in {None, page[last - first].timestamp}:
+            return False
+        return not self._unread.contradicts(page)
 
     def remember(self, page: Sequence[Change]) -> None:
-        """Take changes in that somebody has read from the log, if they reach up to those in memory: others will ask."""
-        first = self._backlog.first
-        if first is None:
-            first = self.head.version + 1
-        missing = tuple(change for change in page if change.version < first)
-        if missing and not self._closed and missing[-1].version == first - 1:
+        """Take changes in that somebody has read from the log, if they reach to those in memory: others will ask.
+
+        That the last of them is in memory, too, proves that they precede it.
+        """
+        joint = self.head.version if self._backlog.first is None else self._backlog.first
+        missing = tuple(change for change in page if change.version < joint)
+        if len(missing) == len(page) or self._closed or self.timestamp_of(joint) != page[len(missing)].timestamp:
+            return
+        if self._backlog.first is None:
+            missing = tuple(page[: len(missing) + 1])
+        if missing:
             self._backlog.prepend(Round(self.school, missing))
 
     async def until(self, condition: Callable[["Feed"], bool]) -> None:
@@ -240,7 +252,7 @@ class Feed:
             # A page that was on its way when the last listener left.
             return
         unknown = changes[self.head.version + 1 - changes[0].version :]
-        news = Round(self.school, unknown, self.newest.last_report_at)
+        news = Round(self.school, unknown, self.newest.last_report_at, before=self.head.timestamp)
         self._backlog.append(news)
         self.head = Head(news.last, unknown[-1].timestamp, self.newest.last_report_at)
         if self.newest.version < self.head.version:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from graphql_api.devices.model import Change, Round
+from graphql_api.moment import Moment
 
 __all__ = ["Backlog", "RecentChanges", "RecentStatistics"]
 
@@ -95,6 +96,12 @@ class Backlog:
             return None
         news = self._rounds[bisect_right(self._rounds, version, key=lambda each: each.first) - 1]
         return news.changes[version - news.first]
+
+    def timestamp_of(self, version: int) -> Moment | None:
+        """Of the change with this version, if it is remembered, or the one before them and known."""
+        if change := self.find(version):
+            return change.timestamp
+        return self._rounds[0].before if self._rounds and version == self._rounds[0].first - 1 else None
 
     def after(self, version: int, limit: int | None = None) -> list[Change] | None:
         """The changes after this version, at most ``limit`` of them, or None if some of them are forgotten."""

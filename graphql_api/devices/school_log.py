@@ -66,18 +66,25 @@ class SchoolLog:
 
         None where there are none, or the log no longer holds them, or another change stands at the place.
         """
-        if changes := self.remembered_after(place.version, _PAGE):
+        known = self._feed.timestamp_of(place.version) if place.version else place.timestamp
+        if known == place.timestamp and (changes := self.remembered_after(place.version, _PAGE)):
             return changes
         resets = self._feed.resets
         # The change at the place itself comes along, for proof.
         page = await self._store.changes(self.school, after=max(place.version - 1, 0), limit=_PAGE)
+        if resets != self._feed.resets:
+            return None
+        if page and not self._feed.fits(page):
+            # It is another log by now, or the place is one of another log: the feed will know.
+            self._feed.suspect()
+            raise _another()
+        self._feed.remember(page)
         if place.version and page:
             proof, *page = page
             if (proof.version, proof.timestamp) != (place.version, place.timestamp):
                 return None
-        if not page or page[0].version != place.version + 1 or resets != self._feed.resets:
+        if not page or page[0].version != place.version + 1:
             return None
-        self._feed.remember(page)
         self._reaches(Head(page[-1].version, page[-1].timestamp))
         return page
 

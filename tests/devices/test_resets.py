@@ -373,7 +373,34 @@ async def test_a_page_of_another_history_is_not_taken_for_the_next_changes():
         store.restore(1)
         for _ in range(5):
             store.record(1)
+        with pytest.raises(Unavailable):
+            await log.changes_after(place)
+        await feed.until(lambda feed: feed.resets)
         assert await log.changes_after(place) is None
+
+
+async def test_what_is_read_of_another_history_is_not_mixed_with_what_is_remembered():
+    """Before anybody has noticed a restore, changes of the new log are not put before those of the old one."""
+    store = ScriptedStore()
+    store.record(2)
+    async with running(store) as (feed, news):
+        log = SchoolLog(feed, store)
+        place = Head(1, store.log[0].timestamp)
+        for _ in range(3):
+            news.say("s", announcement(store.record(1)))
+        await heard(feed, 5)
+        old = Head(4, store.log[3].timestamp)
+        store.restore(2)
+        store.record(2)
+        # Version 3 is another one by now, and ends the page.
+        feed.remember(store.log[1:4])
+        assert feed.after(1) is None
+        with pytest.raises(Unavailable):
+            await log.changes_after(place)
+        assert [change.version for change in await log.changes_after(old)] == [5]
+        new = Head(4, store.log[3].timestamp)
+        with pytest.raises(Unavailable):
+            await log.changes_after(new)
 
 
 async def test_a_snapshot_of_another_database_makes_the_feed_look():
