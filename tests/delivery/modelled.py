@@ -5,7 +5,7 @@ which each has the beginning of one before. Timestamps are never used twice, so 
 of them a place is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graphql_api.devices.cursor import Cursor
@@ -128,10 +128,6 @@ class EventClient(Client):
         version, timestamp = _place(event.cursor)
         assert version == event.device.version
         self.assert_whole()
-        if self.at is None:
-            assert self.snapshot, "whoever asks for no snapshot is level before anything comes"
-            # A snapshot of no device has told nothing.
-            self.at = (0, 0)
         eras = [
             era for era in self.eras() if self.history.holds(era, version, timestamp) and self.follows(era, version)
         ]
@@ -143,16 +139,24 @@ class EventClient(Client):
 
     def follows(self, era: int, version: int) -> bool:
         """Whether the change with this version is the next to be told of in this log."""
-        before = self.at[0] if self.history.holds(era, *self.at) else self.nothing_before(era)
-        if before is None:
-            return False
-        passing = [each.version for each in self.history.logs[era][before:version] if self.wanted.passes(each)]
-        return passing == [version]
+        return any(self.passing(era, start, version) == [version] for start in self.starts(era, version))
 
-    def nothing_before(self, era: int) -> int | None:
+    def passing(self, era: int, start: int, end: int) -> list[int]:
+        """The versions of which it is to be told, after a place up to another one."""
+        return [each.version for each in self.history.logs[era][start:end] if self.wanted.passes(each)]
+
+    def starts(self, era: int, end: int) -> Iterator[int]:
+        """Where it may stand in a log, for all that it was told, before this version."""
+        if self.at is None:
+            assert self.snapshot, "whoever asks for no snapshot is level before anything comes"
+            # A snapshot of no device has told nothing.
+            yield from (each for each in range(end) if not self.history.listing(era, self.wanted, each))
+        elif self.history.holds(era, *self.at):
+            yield self.at[0]
         # It was not recovered, and there was nothing to be told of how things stood: of this log, or of one before it.
         began = [each for each in self.eras() if each <= era and self.history.began_with_nothing(each, self.everything)]
-        return 0 if began else None
+        if began:
+            yield 0
 
     def take_standing(self, event: Event) -> None:
         if event.device.device_id in self.standing:
@@ -177,8 +181,9 @@ class EventClient(Client):
         return self.standing in [self.history.listing(era, kind, self.at[0]) for kind in kinds]
 
     def assert_whole(self) -> None:
+        """A snapshot is whole before anything follows, unless it was begun anew and there is nothing to be told."""
         last = len(self.history.logs) - 1
-        assert not self.standing or self.nothing_before(last) == 0, "a snapshot is whole before anything follows"
+        assert not self.standing or 0 in self.starts(last, 0), f"the beginning of a snapshot: {self.standing}"
         self.standing = {}
 
     def eras(self) -> range:
@@ -190,14 +195,9 @@ class EventClient(Client):
         if self.at is None:
             # A snapshot of no device has told nothing.
             self.at = _place(self.listener.began_at)
-        last = len(self.history.logs) - 1
-        if self.history.holds(last, *self.at):
-            before = self.at[0]
-        else:
-            before = self.nothing_before(last)
-            assert before is not None, f"it was not told that {self.at} of {self.era} is no more in {self.history}"
-        missing = [each for each in self.history.log[before:] if self.wanted.passes(each)]
-        assert missing == [], "nothing is missing"
+        last, end = len(self.history.logs) - 1, len(self.history.log)
+        missing = [self.passing(last, start, end) for start in self.starts(last, end)]
+        assert [] in missing, f"{missing} are missing, after {self.at} of {self.era} of {self.history}"
 
 
 class ListClient(Client):
