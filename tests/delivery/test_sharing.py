@@ -6,31 +6,17 @@ import dataclasses
 import json
 import subprocess
 import sys
-import uuid
 from typing import Any
 
 import pytest
-from graphql import (
-    ArgumentNode,
-    DocumentNode,
-    FieldNode,
-    ListValueNode,
-    NameNode,
-    ObjectTypeDefinitionNode,
-    OperationType,
-    SchemaDefinitionNode,
-    SelectionSetNode,
-    parse,
-    print_ast,
-)
-from hypothesis import HealthCheck, given, settings
+from graphql import DocumentNode, OperationType
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis_graphql import nodes, queries
 
 from graphql_api.delivery.operations import renderer_of, sharing_key
 from graphql_api.devices.model import DeviceFilter
 from graphql_api.errors import LimitExceeded
-from graphql_api.schema import Executor, OperationRefused
+from graphql_api.schema import OperationRefused
 from graphql_api.schema.context import SubscriptionContext
 from graphql_api.schema.documents import Operation
 from graphql_api.schema.rendering import Rendering
@@ -181,119 +167,6 @@ def test_keys_are_equal_where_the_declared_variables_are(one, other):
     keys = [sharing_key(operation, variables, None) for variables in (one, other)]
     assert (keys[0] == keys[1]) == (same[0] == same[1])
     assert hash(keys[0]) == hash(keys[0])
-
-
-def subscriptions_as_queries() -> str:
-    """The schema with subscriptions in place of queries, as the generator knows no subscriptions."""
-    definitions = []
-    for node in parse(Executor().sdl()).definitions:
-        name = getattr(getattr(node, "name", None), "value", None)
-        if name in {"Query", "Mutation"} or isinstance(node, SchemaDefinitionNode):
-            continue
-        if isinstance(node, ObjectTypeDefinitionNode) and name == "Subscription":
-            fields = tuple(
-                # The caller has one school; others are refused alike.
-                dataclasses.replace(field, arguments=tuple(a for a in field.arguments if a.name.value != "schoolId"))
-                for field in node.fields
-            )
-            definitions.append(dataclasses.replace(node, name=NameNode(value="Query"), fields=fields))
-        else:
-            definitions.append(node)
-    return print_ast(DocumentNode(definitions=tuple(definitions)))
-
-
-SCALARS = {name: st.just(nodes.String("never asked for")) for name in ("Cursor", "DateTime")}
-GENERATED = {
-    field: queries(subscriptions_as_queries(), fields=[field], custom_scalars=SCALARS, print_ast=lambda node: node)
-    for field in ("deviceStatus", "devices", "statusSummary")
-}
-
-
-@st.composite
-def operations(draw):
-    """A subscription with whatever arguments and fields; some fields aliased, in a fragment, or under a directive."""
-    field = draw(st.sampled_from(sorted(GENERATED)))
-    (root,) = draw(GENERATED[field]).definitions[0].selection_set.selections
-    root = dataclasses.replace(root, arguments=tuple(naming_devices(draw, each) for each in root.arguments))
-    chosen = [dressed(draw, each, number) for number, each in enumerate(root.selection_set.selections)]
-    cut = draw(st.integers(0, len(chosen) - 1))
-    spread = ""
-    if cut:
-        type_name = {"deviceStatus": "DeviceStatusEvent", "devices": "DeviceListUpdate"}.get(field, "StatusSummary")
-        kept = SelectionSetNode(selections=tuple(chosen[:cut]))
-        spread = f"fragment More on {type_name} {print_ast(kept)}"
-        chosen = chosen[cut:]
-    root = dataclasses.replace(root, selection_set=SelectionSetNode(selections=tuple(chosen)))
-    text = print_ast(root)
-    if cut:
-        text = text[: text.rindex("}")] + "...More }"
-    return f"subscription {{ {text} }} {spread}"
-
-
-def naming_devices(draw, argument: ArgumentNode) -> ArgumentNode:
-    """Devices that there are, where any are named."""
-    if argument.name.value != "deviceIds" or not getattr(argument.value, "values", ()):
-        return argument
-    ids = draw(st.lists(st.sampled_from(["a", "b", "c", "nowhere"]), min_size=1, max_size=3))
-    return dataclasses.replace(argument, value=ListValueNode(values=tuple(map(nodes.String, ids))))
-
-
-def dressed(draw, node: FieldNode, number: int) -> FieldNode:
-    alias = NameNode(value=f"as{number}") if draw(st.booleans()) else None
-    directives = ()
-    if draw(st.integers(0, 3)) == 0:
-        condition = f"{{ x @{draw(st.sampled_from(['skip', 'include']))}(if: {str(draw(st.booleans())).lower()}) }}"
-        (like,) = parse(condition).definitions[0].selection_set.selections
-        directives = like.directives
-    return dataclasses.replace(node, alias=alias, directives=directives)
-
-
-async def outcome(listener) -> Any:
-    """What a subscriber was told, or refused with."""
-    if listener.group:
-        return listener.received
-    with pytest.raises(OperationRefused) as caught:
-        await listener.next()
-    return caught.value.errors
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(query=operations())
-async def test_nobody_can_tell_that_they_share(caller, query):  # noqa: F811
-    """Whatever is asked for, those who share are told what one is told who has an execution of its own."""
-    user = caller(uuid.uuid4().hex)
-    visibility = user.principal.visibility
-    delivery = dataclasses.replace(user.services.delivery, executor=user.executor)
-    operation = user.executor.prepare(query, None)
-    open_renderer = renderer_of(delivery, operation, {}, visibility)
-    await publish(user, a="ONLINE", b="OFFLINE")
-    keys = [sharing_key(operation, {}, visibility)] * 2 + [object()]
-    with contextlib.ExitStack() as stack:
-        listeners = [
-            stack.enter_context(leaving(delivery.sharing, graphql_listener(delivery.sharing, key, open_renderer)))
-            for key in keys
-        ]
-        await settled(listeners, user)
-        assert groups(user) in {0, 2}
-        for statuses in ({"a": "OFFLINE"}, {"b": "OFFLINE", "c": "ONLINE"}, {"a": "UNKNOWN", "c": "OFFLINE"}):
-            await publish(user, **statuses)
-            await settled(listeners, user)
-        one, two, alone = [await outcome(listener) for listener in listeners]
-    assert one == two == alone
-
-
-async def publish(user, **statuses):
-    (school,) = user.principal.visibility.schools
-    await user.data(PUBLISH, school=school, inputs=[{"deviceId": k, "status": v} for k, v in statuses.items()])
-
-
-async def settled(listeners, user):
-    """Wait until all are level with the store, or refused."""
-    for listener in listeners:
-        while listener.share and not listener.group:  # noqa: ASYNC110 - it is let in, or refused, in a moment
-            await asyncio.sleep(0)
-        if listener.group:
-            await listener.until_level_with(user.services.store)
 
 
 async def test_a_group_too_many_is_refused(caller):  # noqa: F811
