@@ -17,7 +17,7 @@ from graphql_api.delivery.admission import Admission, AdmissionStatistics
 from graphql_api.delivery.bodies import Bodies
 from graphql_api.delivery.census import DeliveryStatistics
 from graphql_api.delivery.delivery import Delivery
-from graphql_api.delivery.endpoints import STATE_KEY, Application, routes
+from graphql_api.delivery.endpoints import STATE_KEY, Application
 from graphql_api.delivery.expiries import Expiries
 from graphql_api.delivery.heartbeat import Heartbeat
 from graphql_api.delivery.open_streams import OpenStreams
@@ -225,7 +225,6 @@ def _application(lifespan: Lifespan, *, own_keys: bool) -> FastAPI:
     app = Application(title="Device Status", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     # They would go where the request's Host says, and without TLS behind a proxy, with the token of who follows.
     app.router.redirect_slashes = False
-    app.router.routes.extend(routes())
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

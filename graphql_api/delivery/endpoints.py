@@ -1,7 +1,6 @@
-"""The routes of the wire, as ASGI applications; what they serve with comes from the lifespan's state."""
+"""The paths of the wire, as ASGI applications; what they serve with comes from the lifespan's state."""
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute, Route
 
 from graphql_api.delivery.delivery import Delivery
 from graphql_api.delivery.handshake import Receive, Scope
@@ -11,7 +10,7 @@ from graphql_api.delivery.outlet import Send
 from graphql_api.delivery.plain import serve_plain_socket
 from graphql_api.delivery.websocket import serve_graphql_socket
 
-__all__ = ["GRAPHQL_PATH", "PLAIN_PATH", "STATE_KEY", "Application", "routes"]
+__all__ = ["GRAPHQL_PATH", "PLAIN_PATH", "STATE_KEY", "Application"]
 
 GRAPHQL_PATH = "/graphql"
 PLAIN_PATH = "/ws/device-status"
@@ -20,37 +19,37 @@ STATE_KEY = "delivery"
 """Where the lifespan's state holds the :class:`Delivery`."""
 
 
-class _GraphQL:
-    """A class, because a function is not taken for an ASGI application."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await serve_http(scope, receive, send, _delivery(scope))
-
-
 class Application(FastAPI):
-    """FastAPI, but that WebSocket handshakes go past its middleware, and each answer over HTTP gets its headers.
+    """FastAPI, but that GraphQL goes past its middleware, and each answer over HTTP gets its headers.
 
-    All of that middleware is for HTTP, and is a tenth of what it costs to let a client in: ten thousand may come back
-    at once. The headers come last, so that no answer is without them, whoever has made it.
+    That middleware is a tenth of what it costs to let a client in, of whom ten thousand may come back at once, and a
+    tenth of a publish: :func:`.http.serve_http` leaves nothing for it to do. The headers come last, so that no answer
+    is without them, whoever has made it.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "websocket" and (serve := _SOCKETS.get(scope["path"])) is not None:
+        if scope["type"] == "websocket" and (serve := _SOCKETS.get(_path(scope))) is not None:
             await serve(scope, receive, send, _delivery(scope))
         elif scope["type"] == "http":
             delivery = _delivery(scope)
-            await serve_with_headers(super().__call__, scope, receive, send, delivery.origins, delivery.refusals)
+            answer = _serve_graphql if _path(scope) == GRAPHQL_PATH else super().__call__
+            await serve_with_headers(answer, scope, receive, send, delivery.origins, delivery.refusals)
         else:
             await super().__call__(scope, receive, send)
+
+
+async def _serve_graphql(scope: Scope, receive: Receive, send: Send) -> None:
+    await serve_http(scope, receive, send, _delivery(scope))
 
 
 _SOCKETS = {GRAPHQL_PATH: serve_graphql_socket, PLAIN_PATH: serve_plain_socket}
 
 
-def routes() -> list[BaseRoute]:
-    """GraphQL over HTTP; its WebSockets don't come as far as here."""
-    return [Route(GRAPHQL_PATH, _GraphQL())]
+def _path(scope: Scope) -> str:
+    # Where a proxy, or another application, serves this one under a path of its own, that comes first.
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _delivery(scope: Scope) -> Delivery:

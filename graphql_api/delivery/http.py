@@ -90,6 +90,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
             await refuse_stream(send, refused.errors, refusals, transport_of(scope))
             return
         answer = _refuse(refusals, refused.errors)
+    except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
+        answer = _Answer(500, _single(refusals), encode_errors([internal_error(error)]))
     else:
         if asked.media_type in STREAMED:
             with _seated(asked):

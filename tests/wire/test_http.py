@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.wire.clients import PUBLISH, GraphQLError, http_client, post, publish
+from tests.wire.clients import PUBLISH, GraphQLError, Socket, http_client, post, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +34,14 @@ async def test_a_query_is_answered(server):
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.json() == {"data": {"viewer": expected}}
+
+
+async def test_behind_a_proxy_that_serves_it_under_a_path_of_its_own(server, monkeypatch):
+    """With a root path, which comes first in what an ASGI server says, GraphQL is served over HTTP and WebSocket."""
+    monkeypatch.setattr(server.uvicorn.config, "root_path", "/status")
+    assert (await request(server, token=server.token(), json={"query": VIEWER})).status_code == 200
+    async with Socket.open(server, server.token()) as socket:
+        await socket.barrier()
 
 
 async def test_without_a_token_fields_say_unauthenticated_and_introspection_works(server):
