@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,6 +13,9 @@ __all__ = ["Backlog", "RecentChanges", "RecentStatistics"]
 
 # What a change costs in memory: the object, its integers, and its device id, roughly.
 _CHANGE_COST = 400
+
+# Rounds that are looked at one by one, from the newest on, before the place is searched for among all.
+_FEW_ROUNDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Backlog:
         """The change with this version, if it is remembered."""
         if not self._rounds or not self._rounds[0].first <= version <= self._rounds[-1].last:
             return None
-        news = self._rounds[bisect_right(self._rounds, version, key=lambda each: each.first) - 1]
+        news = next(iter(self._rounds_after(version - 1)))
         return news.changes[version - news.first]
 
     def timestamp_of(self, version: int) -> Moment | None:
@@ -108,12 +112,21 @@ class Backlog:
         if not self._rounds or self._rounds[0].first > version + 1:
             return None
         found: list[Change] = []
-        start = max(0, bisect_right(self._rounds, version, key=lambda each: each.first) - 1)
-        for news in islice(self._rounds, start, None):
+        for news in self._rounds_after(version):
             found += news.changes if news.first > version else news.changes[version + 1 - news.first :]
             if limit is not None and len(found) >= limit:
                 return found[:limit]
         return found
+
+    def _rounds_after(self, version: int) -> Iterable[Round]:
+        # Mostly the last few are asked for, and there may be 100,000: a deque is walked from its nearer end.
+        newest = []
+        for news in islice(reversed(self._rounds), _FEW_ROUNDS):
+            newest.append(news)
+            if news.first <= version + 1:
+                return reversed(newest)
+        start = max(0, bisect_right(self._rounds, version, key=lambda each: each.first) - 1)
+        return islice(self._rounds, start, None)
 
     def forget_oldest(self) -> None:
         """Drop the oldest round; whoever limits the memory has counted it out."""
