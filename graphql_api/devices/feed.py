@@ -182,15 +182,15 @@ class Feed:
     def remember(self, page: Sequence[Change]) -> None:
         """Take changes in that somebody has read from the log, if they reach to those in memory: others will ask.
 
-        That the last of them is in memory, too, proves that they precede it.
+        The one before those in memory, or the first of those, must be among them, for proof that they go together.
         """
-        joint = self.head.version if self._backlog.first is None else self._backlog.first
-        missing = tuple(change for change in page if change.version < joint)
-        if len(missing) == len(page) or self._closed or self.timestamp_of(joint) != page[len(missing)].timestamp:
+        first = self.head.version + 1 if self._backlog.first is None else self._backlog.first
+        missing = tuple(change for change in page if change.version < first)
+        if not missing or self._closed or missing[-1].version != first - 1:
             return
-        if self._backlog.first is None:
-            missing = tuple(page[: len(missing) + 1])
-        if missing:
+        following = page[len(missing)] if len(missing) < len(page) else None
+        proven = self.timestamp_of(first - 1) == missing[-1].timestamp
+        if proven or (following and self.timestamp_of(first) == following.timestamp):
             self._backlog.prepend(Round(self.school, missing))
 
     async def until(self, condition: Callable[["Feed"], bool]) -> None:
@@ -223,7 +223,11 @@ class Feed:
         self.epoch = epoch
         self.head = head
         self.note(head)
+        self._unread.read(head.version)
         self.ready.set()
+        # What was noted before there was anything to compare it with may be of a log that is no more.
+        if self.newest.version == head.version and self.newest.timestamp != head.timestamp:
+            self.newest = head
 
     def _reset(self, contradiction: Contradiction, epoch: str, head: Head) -> None:
         logger.warning(

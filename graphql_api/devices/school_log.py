@@ -139,10 +139,12 @@ class SchoolLog:
         read = await reading
         if resets != feed.resets:
             raise _another()
-        if self._store.epoch != feed.epoch or read.head.version < delivered:
+        known = feed.timestamp_of(read.head.version)
+        if self._store.epoch != feed.epoch or read.head.version < delivered or known not in {None, read.head.timestamp}:
             feed.suspect()
             raise _another()
-        self._reaches(read.head)
+        # Of when it was last reported, too, which nobody announces where nothing has changed.
+        feed.note(read.head)
         return read
 
     def _reaches(self, place: Head) -> None:

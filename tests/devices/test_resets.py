@@ -241,6 +241,11 @@ async def running(store):
     await asyncio.wait([task])
 
 
+async def began_anew(feed):
+    async with asyncio.timeout(10):
+        await feed.until(lambda feed: feed.resets)
+
+
 async def heard(feed, version):
     await feed.until(lambda feed: feed.head.version == version)
 
@@ -330,8 +335,86 @@ async def test_what_was_read_ahead_of_the_news_must_stay_in_the_log(reading, rec
         if recorded:
             news.say("s", announcement(store.record(recorded), with_changes=with_changes))
         feed.compare(feed.known, store.epoch, store.head)
-        await feed.until(lambda feed: feed.resets)
+        await began_anew(feed)
         assert (feed.resets, feed.head.timestamp) == (1, store.head.timestamp)
+
+
+async def test_news_that_contradict_what_was_read_are_not_taken_in():
+    """Where somebody stands who has read further than the news, news of something else there make the feed look."""
+    store = ScriptedStore()
+    store.record(1)
+    async with running(store) as (feed, news):
+        store.record(2)
+        await SchoolLog(feed, store).snapshot(EVERYTHING)
+        store.restore(1)
+        news.say("s", announcement(store.record(3)))
+        await began_anew(feed)
+        assert feed.head.timestamp == store.head.timestamp
+
+
+async def test_a_log_is_found_to_be_another_one_once():
+    """What was known of the log of before contradicts nothing in the new one."""
+    store = ScriptedStore()
+    store.record(1)
+    async with running(store) as (feed, news):
+        store.record(3)
+        await SchoolLog(feed, store).snapshot(EVERYTHING)
+        store.restore(1)
+        feed.compare(feed.known, store.epoch, store.head)
+        await began_anew(feed)
+        news.say("s", announcement(store.record(3)))
+        await heard(feed, 4)
+        assert feed.resets == 1
+
+
+async def test_what_was_noted_before_the_log_was_read_is_compared_with_it():
+    """A commit that is noted while the first head is on its way, and is lost with a restore, keeps nobody waiting."""
+    store = ScriptedStore()
+    store.record(2)
+    lost = store.head
+    news = ScriptedNews()
+    feed = Feed("s", store=store, news=news, recent=RecentChanges(10**6))
+    feed.note(lost)
+    store.restore(1)
+    store.record(1)
+    task = asyncio.create_task(feed.run())
+    await feed.ready.wait()
+    assert feed.newest == store.head
+    place = Head(1, store.log[0].timestamp)
+    assert [change.version for change in await SchoolLog(feed, store).changes_after(place)] == [2]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_snapshot_of_another_log_is_not_told():
+    """A state whose version was delivered as another change is not that of this log, though it is not behind it."""
+    store = ScriptedStore()
+    async with running(store) as (feed, news):
+        for _ in range(5):
+            news.say("s", announcement(store.record(1)))
+        await heard(feed, 5)
+        store.restore(3)
+        store.record(2)
+        with pytest.raises(Unavailable):
+            await SchoolLog(feed, store).snapshot(EVERYTHING)
+        await began_anew(feed)
+
+
+@pytest.mark.parametrize("remembered", [0, 3])
+@pytest.mark.parametrize("behind", [498, 499, 500])
+async def test_a_page_that_somebody_has_read_is_remembered_for_others(remembered, behind):
+    """However a page ends, at the first change in memory or just before it, the next one at that place reads none."""
+    store = ScriptedStore()
+    store.record(1_000)
+    async with running(store) as (feed, news):
+        if remembered:
+            news.say("s", announcement(store.record(remembered)))
+            await heard(feed, 1_000 + remembered)
+        place = Head(1_001 - behind, store.log[1_000 - behind].timestamp)
+        log = SchoolLog(feed, store)
+        page = await log.changes_after(place)
+        store.away = True
+        assert list(await log.changes_after(place))[: len(page)] == list(page)
 
 
 async def test_what_is_read_across_a_reset_is_not_believed():
@@ -375,7 +458,7 @@ async def test_a_page_of_another_history_is_not_taken_for_the_next_changes():
             store.record(1)
         with pytest.raises(Unavailable):
             await log.changes_after(place)
-        await feed.until(lambda feed: feed.resets)
+        await began_anew(feed)
         assert await log.changes_after(place) is None
 
 
@@ -390,9 +473,9 @@ async def test_what_is_read_of_another_history_is_not_mixed_with_what_is_remembe
             news.say("s", announcement(store.record(1)))
         await heard(feed, 5)
         old = Head(4, store.log[3].timestamp)
-        store.restore(2)
-        store.record(2)
-        # Version 3 is another one by now, and ends the page.
+        store.restore(1)
+        store.record(3)
+        # Version 2, which comes before those in memory, is another one by now.
         feed.remember(store.log[1:4])
         assert feed.after(1) is None
         with pytest.raises(Unavailable):
