@@ -49,7 +49,8 @@ _SOCKETS = {GRAPHQL_PATH: serve_graphql_socket, PLAIN_PATH: serve_plain_socket}
 def _path(scope: Scope) -> str:
     # Where a proxy, or another application, serves this one under a path of its own, that comes first.
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    within = path.removeprefix(scope.get("root_path", ""))
+    return within if within.startswith("/") else path
 
 
 def _delivery(scope: Scope) -> Delivery:

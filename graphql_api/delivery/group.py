@@ -279,7 +279,7 @@ class Group:
         """The next step from there, rendered; kept for the next one who stands there."""
         key = (standing.version, standing.timestamp) if isinstance(standing, Head) else standing
         kept: tuple[Sequence[Batch], Head] | None = self._rendered.get(self, ("step", key))
-        if kept and (isinstance(standing, Head) or kept[1] == self._log.newest):
+        if kept and (isinstance(standing, Head) or _same(kept[1], self._log.newest)):
             return kept
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
@@ -296,6 +296,11 @@ class Group:
 def _told_by(found: Sequence[Batch]) -> int:
     """The version of the newest cursor in it: that of the last result, which may be well before where it leads."""
     return found[-1].place.version if found and found[-1].place else -1
+
+
+def _same(one: Head, other: Head) -> bool:
+    """Whether these are the same place, whenever there was a report since."""
+    return (one.version, one.timestamp) == (other.version, other.timestamp)
 
 
 def _place(cursor: Cursor) -> Head:

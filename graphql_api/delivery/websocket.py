@@ -91,7 +91,7 @@ class GraphQLSocket(Session):
         self._protocol = ServerConnection()
         self._running: dict[Subscribe, _Subscription | asyncio.Task[None]] = {}
         # From the connection_init, for the first subscribe with that id: a component that
-        # subscribes later on the same socket starts afresh.
+        # subscribes later on the same socket starts afresh, unless there were more than are kept.
         self._resume_from = ResumePoints()
         self._header_token: str | None = None
         self._bucket = Bucket()

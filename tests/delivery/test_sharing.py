@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphql_api.delivery.operations import renderer_of, sharing_key
-from graphql_api.devices.model import DeviceFilter
+from graphql_api.devices.model import DeviceFilter, Report, Status
 from graphql_api.errors import LimitExceeded
 from graphql_api.schema import OperationRefused
 from graphql_api.schema.context import SubscriptionContext
@@ -76,6 +76,35 @@ async def test_a_storm_is_rendered_once(caller, rendered):  # noqa: F811
             await listener.live.wait()
             assert len(listener.received) == 20
         assert len(rendered) == 20
+
+
+async def test_a_storm_that_is_not_recovered_reads_the_store_once(caller, clock, rendered, monkeypatch):  # noqa: F811
+    """A hundred clients whose places are gone share one snapshot, though another instance has heard reports since."""
+    await caller.publish(board="ONLINE", projector="OFFLINE")
+    delivery, may, store = caller.services.delivery, caller.principal.visibility, caller.services.store
+    operation = caller.executor.prepare(EVENTS, None)
+    key, open_renderer = sharing_key(operation, {}, may), renderer_of(delivery, operation, {}, may)
+    read = []
+    snapshot = store.snapshot
+
+    async def counting(*arguments):
+        read.append(arguments)
+        return await snapshot(*arguments)
+
+    monkeypatch.setattr(store, "snapshot", counting)
+    async with caller.watch(EVENTS) as before:
+        await before.live.wait()
+        clock.advance(60)
+        # Nothing has changed, so nobody is told of it.
+        assert (await store.record("1", [(0, Report("board", Status.ONLINE))])).round is None
+        with contextlib.ExitStack() as stack:
+            storm = [graphql_listener(delivery.sharing, key, open_renderer, ["gone"]) for _ in range(100)]
+            for listener in storm:
+                stack.enter_context(leaving(delivery.sharing, listener))
+            for listener in storm:
+                await listener.live.wait()
+                assert len(listener.received) == 2
+    assert (len(read), len(rendered)) == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,10 @@ async def test_a_query_is_answered(server):
         assert response.json() == {"data": {"viewer": expected}}
 
 
-async def test_behind_a_proxy_that_serves_it_under_a_path_of_its_own(server, monkeypatch):
+@pytest.mark.parametrize("root_path", ["/status", "/graph"])
+async def test_behind_a_proxy_that_serves_it_under_a_path_of_its_own(server, monkeypatch, root_path):
     """With a root path, which comes first in what an ASGI server says, GraphQL is served over HTTP and WebSocket."""
-    monkeypatch.setattr(server.uvicorn.config, "root_path", "/status")
+    monkeypatch.setattr(server.uvicorn.config, "root_path", root_path)
     assert (await request(server, token=server.token(), json={"query": VIEWER})).status_code == 200
     async with Socket.open(server, server.token()) as socket:
         await socket.barrier()
