@@ -217,12 +217,13 @@ async def _answer(asked: _Asked, delivery: Delivery) -> _Answer:
     context = RequestContext(delivery.service, asked.caller)
     try:
         result = await delivery.executor.execute(asked.operation, asked.request.variables, context)
+        body = result.encode()
     except (OperationRefused, ServiceError) as refused:
         return _refuse(asked.media_type, errors_of(refused))
     except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error
-        result = Result(None, (internal_error(error),))
+        body = Result(None, (internal_error(error),)).encode()
     status = status_for(asked.media_type, has_data=True)
-    return _Answer(status, asked.media_type, result.encode())
+    return _Answer(status, asked.media_type, body)
 
 
 def _not_acceptable(*, subscription: bool) -> str:
