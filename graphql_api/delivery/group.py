@@ -279,7 +279,7 @@ class Group:
         """The next step from there, rendered; kept for the next one who stands there."""
         key = (standing.version, standing.timestamp) if isinstance(standing, Head) else standing
         kept: tuple[Sequence[Batch], Head] | None = self._rendered.get(self, ("step", key))
-        if kept and (isinstance(standing, Head) or _same(kept[1], self._log.newest)):
+        if kept and (isinstance(standing, Head) or self._is_newest(kept[1])):
             return kept
         resets = self.audience.resets
         step = await self.watch.behind(self._log, standing)
@@ -287,6 +287,13 @@ class Group:
         if self._is_current(resets):
             self._rendered.put(self, ("step", key), (found, step.place), 2 * sum(batch.size for batch in found))
         return found, step.place
+
+    def _is_newest(self, place: Head) -> bool:
+        """Whether what leads to this place is as new as can be; when the last report came counts where it is told."""
+        newest = self._log.newest
+        if self.watch.tells_time:
+            return place == newest
+        return (place.version, place.timestamp) == (newest.version, newest.timestamp)
 
     def _is_current(self, resets: int) -> bool:
         """Whether what was begun when there had been so many resets is still good for others."""
@@ -296,11 +303,6 @@ class Group:
 def _told_by(found: Sequence[Batch]) -> int:
     """The version of the newest cursor in it: that of the last result, which may be well before where it leads."""
     return found[-1].place.version if found and found[-1].place else -1
-
-
-def _same(one: Head, other: Head) -> bool:
-    """Whether these are the same place, whenever there was a report since."""
-    return (one.version, one.timestamp) == (other.version, other.timestamp)
 
 
 def _place(cursor: Cursor) -> Head:

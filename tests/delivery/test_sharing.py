@@ -107,6 +107,18 @@ async def test_a_storm_that_is_not_recovered_reads_the_store_once(caller, clock,
     assert (len(read), len(rendered)) == (1, 2)
 
 
+async def test_whoever_comes_later_is_told_of_the_last_report(caller, clock):  # noqa: F811
+    """A summary that was kept is not told again once there was a report since, though nothing has changed."""
+    await caller.publish(board="ONLINE")
+    query = "subscription { statusSummary { lastReportAt } }"
+    async with caller.watch(query) as one:
+        first = await one.next()
+        clock.advance(5)
+        await caller.publish(board="ONLINE")
+        async with caller.watch(query) as other:
+            assert (await other.next())["lastReportAt"] > first["lastReportAt"]
+
+
 @pytest.mark.parametrize(
     ("schools", "given"),
     [
