@@ -73,7 +73,7 @@ def version_before(after: str | None) -> int | None:
     if position is None:
         return None
     # More digits than any version has would be a cost to read, and no number for the store.
-    if not (position.isascii() and position.isdigit() and len(position) <= 18):  # noqa: PLR2004
+    if not (position.isascii() and position.isdigit() and len(position) <= 18):  # noqa: PLR2004 - what fits into 64 bits
         raise BadUserInput(_NO_EDGE)
     return int(position)
 

@@ -44,7 +44,7 @@ class RedisBackend(BroadcastBackend):
 
     async def disconnect(self) -> None:
         """Close the connections."""
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call] # redis has no type for it
         await self._redis.aclose()
 
     async def subscribe(self, group: str) -> None:

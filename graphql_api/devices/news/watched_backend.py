@@ -91,7 +91,7 @@ class WatchedBackend(BroadcastBackend):
         except Exception as error:  # noqa: BLE001 (whatever it is, there will be no more messages)
             self.give_up(error)
             # The library's task waits here to be cancelled: it would throw its error at who disconnects.
-            return await asyncio.Event().wait()  # type: ignore[return-value]
+            return await asyncio.Event().wait()  # type: ignore[return-value] # it never does
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
