@@ -1,18 +1,18 @@
 """Executing operations: documents in, results out, Strawberry inside."""
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 
 from graphql_api.access.principal import Visibility
 from graphql_api.devices.service import DeviceService
 from graphql_api.schema.context import RequestContext, SubscriptionContext
 from graphql_api.schema.documents import Documents, Operation, PreparedDocument
+from graphql_api.schema.frugal import FrugalExecution
 from graphql_api.schema.guard import Guard
 from graphql_api.schema.mutation import Mutation
 from graphql_api.schema.query import Query
@@ -22,20 +22,6 @@ from graphql_api.schema.scalars import SCALARS
 from graphql_api.schema.subscription import Subscription
 
 __all__ = ["Executor"]
-
-
-class _Execution(StrawberryGraphQLCoreExecutionContext):
-    """Forgets, after each result of a subscription, what helped to come to it."""
-
-    def build_per_event_executor(self, payload: Any) -> Self:
-        """The executor of one event.
-
-        graphql-core 3.3.2 lets all events of a subscription share one memo of selected fields, and keys it by lists
-        that each event makes anew: some 5 KB a result, kept for as long as the subscription lasts.
-        """
-        executor = super().build_per_event_executor(payload)
-        executor._relevant_sub_fields = {}  # noqa: SLF001 - there is no other way to it
-        return executor  # type: ignore[return-value] # a copy of this one
 
 
 class _Schema(strawberry.Schema):
@@ -55,7 +41,7 @@ class Executor:
             subscription=Subscription,
             config=StrawberryConfig(scalar_map=SCALARS),
             extensions=[PreparedDocument],
-            execution_context_class=_Execution,
+            execution_context_class=FrugalExecution,
         )
         # The graphql-core schema that Strawberry's is made of; its documentation names this
         # attribute as the way to it.
