@@ -125,7 +125,7 @@ class Backlog:
             newest.append(news)
             if news.first <= version + 1:
                 return reversed(newest)
-        start = max(0, bisect_right(self._rounds, version, key=lambda each: each.first) - 1)
+        start = max(0, bisect_right(self._rounds, version + 1, key=lambda each: each.first) - 1)
         return islice(self._rounds, start, None)
 
     def forget_oldest(self) -> None:

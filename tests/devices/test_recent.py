@@ -29,6 +29,11 @@ class RecentMachine(RuleBasedStateMachine):
         self.backlogs = {school: Backlog(self.recent) for school in "abc"}
         self.heads = dict.fromkeys("abc", 0)
 
+    @rule(school=st.sampled_from("abc"), number=st.integers(1, 30))
+    def append_single_changes(self, school, number):
+        for _ in range(number):
+            self.append(school, 1)
+
     @rule(school=st.sampled_from("abc"), size=st.integers(1, 50))
     def append(self, school, size):
         self.backlogs[school].append(round_of(school, self.heads[school] + 1, size))
@@ -47,6 +52,14 @@ class RecentMachine(RuleBasedStateMachine):
         if found is not None:
             last = self.heads[school] if limit is None else min(version + limit, self.heads[school])
             assert [change.version for change in found] == list(range(version + 1, last + 1))
+
+    @rule(school=st.sampled_from("abc"))
+    def look_for_each(self, school):
+        backlog, head = self.backlogs[school], self.heads[school]
+        first = head + 1 if backlog.first is None else backlog.first
+        for version in range(head + 2):
+            found = backlog.find(version)
+            assert (found and found.version) == (version if first <= version <= head else None)
 
     @invariant()
     def bounded(self):

@@ -37,6 +37,19 @@ async def test_resuming_by_operation_id_brings_what_was_missed(server):
         assert version_of(await socket.next(operation_id)) == 5
 
 
+async def test_who_is_many_rounds_behind_resumes_beside_one_who_is_live(server):
+    """Whichever of many rounds in memory a cursor is of, exactly the changes after it come (G-6)."""
+    token = server.token()
+    async with Socket.open(server, token) as witness:
+        await witness.subscribe(EVENTS)
+        cursors = await flip(server, token, 40)
+        async with Socket.open(server, token) as socket:
+            for behind in (1, 15, 16, 17, 18, 39):
+                operation_id = await socket.subscribe(EVENTS, live=False, resume_from=cursors[-1 - behind])
+                missed = [version_of(await socket.next(operation_id)) for _ in range(behind)]
+                assert missed == list(range(41 - behind, 41))
+
+
 async def test_two_operations_of_one_socket_resume_each_from_its_own_cursor(server):
     """Each operation goes on after its own cursor, and one that has none starts afresh (G-7)."""
     token = server.token()
