@@ -3,7 +3,7 @@
 Every function belongs inside a write transaction that has begun with :func:`lock`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, bindparam, select, text, update
 
@@ -51,9 +51,11 @@ def known_devices(connection: Connection, school_id: str, device_ids: Collection
     return {one.device_id: one for one in devices_by_id(connection, school_id, device_ids)}
 
 
-def append(connection: Connection, school_id: str, before: Head, decision: Decision) -> None:
-    """Write what was decided."""
-    _ADD_CHANGES.execute(connection, [_log_row(one) for one in decision.changes])
+def append(
+    connection: Connection, school_id: str, before: Head, known: Mapping[str, Device], decision: Decision
+) -> None:
+    """Write what was decided, when this was the head and the changing devices that are known were these."""
+    _ADD_CHANGES.execute(connection, [_log_row(one, known.get(one.device_id)) for one in decision.changes])
     _ADD_DEVICES.execute(connection, [_device_row(one) for one in decision.changes if one.previous is None])
     _MOVE_DEVICES.execute(connection, [_device_move(one) for one in decision.changes if one.previous is not None])
     touched = [(one.last_seen, one.reported_at, school_id, one.device_id) for one in decision.touched]
@@ -68,10 +70,10 @@ def append(connection: Connection, school_id: str, before: Head, decision: Decis
 # much cheaper than asking for that.
 
 
-def _log_row(one: Change) -> tuple[object, ...]:
+def _log_row(one: Change, before: Device | None) -> tuple[object, ...]:
     previous = str(one.previous) if one.previous else None
     times = (one.last_seen, one.reported_at, one.timestamp)
-    return (one.school, one.version, one.device_id, str(one.status), previous, *times)
+    return (one.school, one.version, one.device_id, str(one.status), previous, *times, before.version if before else 0)
 
 
 def _device_row(one: Change) -> tuple[object, ...]:

@@ -18,23 +18,22 @@ from graphql_api.devices.model import (
     DeviceFilter,
     DevicePage,
     Head,
-    HistoryPage,
     Position,
     Snapshot,
     Status,
     Summary,
 )
 from graphql_api.devices.tables import change, device, school, service
-from graphql_api.moment import Moment
 
 __all__ = [
+    "CHANGE_COLUMNS",
+    "change_of",
     "changes",
     "devices_above",
     "devices_by_id",
     "epoch",
     "head_of",
     "heads",
-    "history",
     "one_device",
     "page",
     "position",
@@ -43,7 +42,6 @@ __all__ = [
     "summaries",
 ]
 
-_BEYOND_ALL_VERSIONS = 2**63 - 1
 _STATUSES = {status.value: status for status in Status}
 
 # In the order of the fields of Head, Device and Change: rows become objects by position.
@@ -57,7 +55,7 @@ _DEVICE = (
     device.c.reported_at,
     device.c.version,
 )
-_CHANGE = (
+CHANGE_COLUMNS = (
     change.c.school_id,
     change.c.version,
     change.c.device_id,
@@ -104,19 +102,9 @@ _DEVICES_ABOVE = (
     .order_by(device.c.device_id)
 )
 _CHANGES = (
-    select(*_CHANGE)
+    select(*CHANGE_COLUMNS)
     .where(change.c.school_id == bindparam("school"), change.c.version > bindparam("after"))
     .order_by(change.c.version)
-    .limit(bindparam("limit"))
-)
-_HISTORY = (
-    select(*_CHANGE)
-    .where(
-        change.c.school_id == bindparam("school"),
-        change.c.device_id == bindparam("device"),
-        change.c.version < bindparam("before"),
-    )
-    .order_by(change.c.version.desc())
     .limit(bindparam("limit"))
 )
 
@@ -203,19 +191,7 @@ def summaries(connection: Connection, school_ids: Collection[str]) -> tuple[str,
 def changes(connection: Connection, school_id: str, *, after: int, limit: int) -> list[Change]:
     """The log behind a version, ascending."""
     rows = connection.execute(_CHANGES, {"school": school_id, "after": after, "limit": limit}).all()
-    return [_change(row) for row in rows]
-
-
-def history(
-    connection: Connection, school_id: str, device_id: str, *, since: Moment | None, first: int, before: int | None
-) -> HistoryPage:
-    """One device's changes before a version, newest first."""
-    bounds = {"before": _BEYOND_ALL_VERSIONS if before is None else before, "limit": first + 1}
-    rows = connection.execute(_HISTORY, {"school": school_id, "device": device_id, **bounds})
-    # Timestamps never go back, so the first one that is too old ends the page. As a condition it
-    # would make the database look through all that is older in search of more.
-    found = [one for one in map(_change, rows) if since is None or one.timestamp >= since]
-    return HistoryPage(tuple(found[:first]), has_next=len(found) > first)
+    return [change_of(row) for row in rows]
 
 
 def _epoch_with(connection: Connection, rows: Sequence[Any]) -> str:
@@ -238,7 +214,8 @@ def _device(row: Sequence[Any]) -> Device:
     return Device(school_id, device_id, _STATUSES[status], last_seen, changed_at, reported_at, version)
 
 
-def _change(row: Sequence[Any]) -> Change:
+def change_of(row: Sequence[Any]) -> Change:
+    """From the columns of a change."""
     school_id, version, device_id, status, previous, last_seen, reported_at, timestamp = row
     return Change(
         school_id,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from graphql_api.access.revocations import Revocation
 from graphql_api.devices import log, pruning, queries, revocation_log, stale
 from graphql_api.devices.database import Database
+from graphql_api.devices.history import history
 from graphql_api.devices.model import (
     Administered,
     Change,
@@ -140,7 +141,7 @@ class Store:
             invalid = sorted((*decision.rejected, *rejected), key=lambda one: one.index)
             if invalid and not skip_invalid:
                 raise refusal(invalid, len(reports) - len(decision.rejected))
-            log.append(connection, school, head, decision)
+            log.append(connection, school, head, known, decision)
             return epoch, Recorded(
                 decision.head,
                 _round(school, head, decision),
@@ -180,7 +181,7 @@ class Store:
             epoch, head = log.lock(connection, school)
             known = log.known_devices(connection, school, folded)
             decision = administer(known, folded, action, head=head, now=self._clock())
-            log.append(connection, school, head, decision)
+            log.append(connection, school, head, known, decision)
             known.update((change.device_id, change.device) for change in decision.changes)
             devices = tuple(known[one] for one in folded)
             return epoch, Administered(decision.head, _round(school, head, decision), devices)
@@ -203,7 +204,7 @@ class Store:
             known = log.known_devices(connection, school, found)
             devices = [known[device_id] for device_id in found]
             decision = mark_stale(devices, silent_since=silent_since, head=head, now=self._clock())
-            log.append(connection, school, head, decision)
+            log.append(connection, school, head, known, decision)
             return epoch, Recorded(decision.head, _round(school, head, decision))
 
         return await self._write(school, work)
@@ -288,9 +289,12 @@ class Store:
     async def history(
         self, school: str, device_id: str, *, since: Moment | None, first: int, before: int | None
     ) -> HistoryPage:
-        """One device's changes recorded at ``since`` or later, with versions under ``before``, newest first."""
+        """One device's changes recorded at ``since`` or later, newest first.
+
+        With ``before``, those that came before its change with that version: none if that one is not in the log.
+        """
         return await self._database.read(
-            partial(queries.history, school_id=school, device_id=device_id, since=since, first=first, before=before)
+            partial(history, school_id=school, device_id=device_id, since=since, first=first, before=before)
         )
 
     async def summaries(self, schools: Collection[str]) -> dict[str, Summary]:

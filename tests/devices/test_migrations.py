@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from graphql_api.devices import migrations
 from graphql_api.devices.database import migrate_database
 from graphql_api.devices.engines import UnusableDatabaseError
 from graphql_api.devices.store import Store
@@ -37,6 +41,37 @@ def test_migrations_make_what_the_tables_say(database_url):
     migrate_database(database_url)
     with plain_engine(database_url) as engine, engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def migrate_to(database_url, revision):
+    """Bring an empty database to an older revision, as that version of the service did."""
+    with plain_engine(database_url) as engine, engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+async def test_histories_outlive_the_index_that_they_were_read_by(database_url):
+    """A log from before changes were linked is linked by the migration, each school's and each device's alone."""
+    migrate_to(database_url, "0002")
+    devices = {"s": "abacaba", "t": "bb"}
+    with plain_engine(database_url) as engine, engine.begin() as connection:
+        for school, ids in devices.items():
+            connection.exec_driver_sql(f"INSERT INTO school VALUES ('{school}', {len(ids)}, 0, 1, 0)")
+            for version, device_id in enumerate(ids, 1):
+                values = f"'{school}', {version}, '{device_id}', 'ONLINE', NULL, 0, 0, 0"
+                connection.exec_driver_sql(f"INSERT INTO change VALUES ({values})")
+            for device_id in sorted(set(ids)):
+                values = f"'{school}', '{device_id}', 'ONLINE', 0, 0, 0, {ids.rindex(device_id) + 1}"
+                connection.exec_driver_sql(f"INSERT INTO device VALUES ({values})")
+    store = await Store.open(database_url)
+    for school, ids in devices.items():
+        for device_id in sorted(set(ids)):
+            page = await store.history(school, device_id, since=None, first=10, before=None)
+            found = [change.version for change in page.changes]
+            assert found == [version for version in range(len(ids), 0, -1) if ids[version - 1] == device_id]
+    await store.close()
 
 
 async def test_a_newer_database_is_refused(database_url):

@@ -6,10 +6,10 @@ from collections import Counter
 import anyio
 import pytest
 
-from graphql_api.devices.model import DeviceFilter, Head, Rejected, Report, Status
+from graphql_api.devices.model import DeviceFilter, Head, HistoryPage, Rejected, Report, Status
 from graphql_api.devices.store import Store
 from graphql_api.errors import BadUserInput
-from graphql_api.moment import MINUTE, SECOND
+from graphql_api.moment import MINUTE, SECOND, Moment
 
 pytestmark = pytest.mark.anyio
 
@@ -186,6 +186,51 @@ async def test_history_is_newest_first_and_bounded(store, clock):
     assert (list(page.changes), page.has_next) == (mine[4:], False)
     page = await store.history("s", "a", since=mine[2].timestamp, first=3, before=None)
     assert (list(page.changes), page.has_next) == (mine[:3], False)
+
+
+async def history_in_pages(store, device_id, size):
+    """All pages of a device's history, each asked for by the end of the one before."""
+    pages = [await store.history("s", device_id, since=None, first=size, before=None)]
+    while pages[-1].has_next:
+        last = pages[-1].changes[-1].version
+        pages.append(await store.history("s", device_id, since=None, first=size, before=last))
+    return [change for page in pages for change in page.changes]
+
+
+async def test_histories_are_the_log_by_device(store, clock):
+    """Whatever moves a device, and however much was pruned, its pages are its part of the log, backwards."""
+    chance = random.Random(11)
+    ids = [f"d{n}" for n in range(9)]
+    for step in range(60):
+        now = clock.advance(1)
+        chosen = chance.sample(ids, chance.randrange(1, 9))
+        if step % 10 < 7:
+            await store.record("s", numbered(*(Report(one, chance.choice(REPORTABLE)) for one in chosen)))
+        elif step % 10 == 9:
+            await store.mark_stale("s", silent_since=Moment(now - SECOND), limit=3)
+        else:
+            known = [
+                one.device_id for one in (await store.snapshot("s", EVERYTHING)).devices if one.device_id in chosen
+            ]
+            await chance.choice([store.retire, store.restore])("s", known)
+        if step == 40:
+            await store.prune(Moment(now - 20 * SECOND), limit=100_000)
+    log = await whole_log(store, "s")
+    assert log[0].version > 1
+    for device_id in [*ids, "unknown"]:
+        mine = [change for change in reversed(log) if change.device_id == device_id]
+        for size in (1, 4, 100):
+            assert await history_in_pages(store, device_id, size) == mine
+        assert await store.history("s", device_id, since=None, first=0, before=None) == HistoryPage((), bool(mine))
+
+
+async def test_nothing_is_before_a_change_of_another_device(store):
+    """A version that is not one of the device's own changes is no place in its history."""
+    for status in REPORTABLE[:3]:
+        await store.record("s", numbered(Report("a", status), Report("b", status)))
+    for version in (0, 4, 7, 2**62):
+        page = await store.history("s", "a", since=None, first=9, before=version)
+        assert page == HistoryPage((), has_next=False)
 
 
 async def test_summary_counts_every_status(store):
