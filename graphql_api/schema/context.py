@@ -15,7 +15,6 @@ from graphql_api.devices.model import Summary
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
 from graphql_api.errors import BadUserInput, Unauthenticated
-from graphql_api.schema.documents import Operation
 from graphql_api.schema.guard import Guard
 
 __all__ = ["RequestContext", "SubscriptionContext"]
@@ -36,8 +35,6 @@ class RequestContext:
 
     service: DeviceService
     caller: Principal | None
-    operation: Operation | None = None
-    """What is executed; the executor puts it here, for Strawberry's extension to find."""
     renew: Callable[[str], Awaitable[Principal]] | None = None
     """Goes on with another token on the connection that the call came by; None: it has no token of its own."""
     guard: Guard = field(init=False)
@@ -102,9 +99,8 @@ class SubscriptionContext:
 
     service: DeviceService
     caller_visibility: Visibility | None
-    operation: Operation
     guard: Guard
-    """Both as in :class:`RequestContext`."""
+    """As in :class:`RequestContext`."""
     items: Callable[[Watch[Any]], AsyncGenerator[Any, None]]
     """Told what the resolver has chosen to watch; iterates over what there is to be told of it."""
 

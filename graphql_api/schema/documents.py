@@ -1,7 +1,7 @@
 """Documents: parsed and validated once, and remembered, the refused ones too."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from graphql import (
     parse,
     validate,
 )
-from strawberry.extensions import SchemaExtension
 
 from graphql_api.limits import Limits
 from graphql_api.refusals import Limit
@@ -27,7 +26,7 @@ from graphql_api.schema.merging import most_alike
 from graphql_api.schema.problems import OperationRefused, request_error, validation_error
 from graphql_api.schema.shape import shape_of
 
-__all__ = ["Documents", "Operation", "PreparedDocument"]
+__all__ = ["Documents", "Operation"]
 
 # Documents remembered, the characters that their texts have together, and the longest text that is
 # remembered at all. A parsed document takes up to 300 bytes for a character of its text, so they bound
@@ -156,21 +155,6 @@ class Documents:
     def _validate(self, document: DocumentNode, *rules: type[ASTValidationRule]) -> list[GraphQLError]:
         """The errors of these rules; without any, of all that the specification has."""
         return validate(self._schema, document, rules or None, max_errors=_MOST_ERRORS)
-
-
-class PreparedDocument(SchemaExtension):
-    """Hands Strawberry the document that :meth:`Documents.prepare` has found, so that none is parsed twice."""
-
-    def on_parse(self) -> Iterator[None]:
-        """The context of every execution holds its operation."""
-        self.execution_context.graphql_document = self.execution_context.context.operation.document
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        """It was valid when it was prepared."""
-        no_errors: list[GraphQLError] = []
-        self.execution_context.pre_execution_errors = no_errors
-        yield
 
 
 def _parse(query: str, limits: Limits) -> DocumentNode:

@@ -1,18 +1,20 @@
-"""Executing operations: documents in, results out, Strawberry inside."""
+"""Executing operations: documents in, results out; Strawberry's resolvers, graphql-core's execution."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
+from inspect import isawaitable
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
+from graphql import Executor as GraphQLExecutor
+from graphql import GraphQLError, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined, execute
+from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
 
 from graphql_api.access.principal import Visibility
 from graphql_api.devices.service import DeviceService
 from graphql_api.schema.context import RequestContext, SubscriptionContext
-from graphql_api.schema.documents import Documents, Operation, PreparedDocument
-from graphql_api.schema.frugal import FrugalExecution
+from graphql_api.schema.documents import Documents, Operation
+from graphql_api.schema.frugal import FrugalExecutor
 from graphql_api.schema.guard import Guard
 from graphql_api.schema.mutation import Mutation
 from graphql_api.schema.query import Query
@@ -24,34 +26,24 @@ from graphql_api.schema.subscription import Subscription
 __all__ = ["Executor"]
 
 
-class _Schema(strawberry.Schema):
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Do not log here: errors that callers cause are no news, and the others are logged where they are masked."""
-
-
 class Executor:
     """The schema of the contract, and the way to run operations against it, within limits."""
 
     def __init__(self, guard: Guard | None = None) -> None:
         self.guard = guard or Guard()
         """What operations may ask for."""
-        self._schema = _Schema(
-            query=Query,
-            mutation=Mutation,
-            subscription=Subscription,
-            config=StrawberryConfig(scalar_map=SCALARS),
-            extensions=[PreparedDocument],
-            execution_context_class=FrugalExecution,
+        self._strawberry = strawberry.Schema(
+            query=Query, mutation=Mutation, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS)
         )
         # The graphql-core schema that Strawberry's is made of; its documentation names this
         # attribute as the way to it.
-        core = self._schema._schema  # noqa: SLF001 - see above
-        _leave_null_unsaid(core)
-        self._documents = Documents(core, self.guard)
+        self._schema = self._strawberry._schema  # noqa: SLF001 - see above
+        _leave_null_unsaid(self._schema)
+        self._documents = Documents(self._schema, self.guard)
 
     def sdl(self) -> str:
         """The schema in GraphQL's schema definition language."""
-        return self._schema.as_str().strip() + "\n"
+        return self._strawberry.as_str().strip() + "\n"
 
     def prepare(self, query: str, operation_name: str | None) -> Operation:
         """The operation that a request asks for; raises as :meth:`Documents.prepare`."""
@@ -67,15 +59,17 @@ class Executor:
             OperationRefused: the variables don't fit.
         """
         self.guard.check_variables(variables)
-        context.operation = operation
         context.guard = self.guard
-        result = await self._schema.execute(
-            operation.query,
-            variable_values=dict(variables),
+        result = execute(
+            self._schema,
+            operation.document,
             context_value=context,
+            variable_values=dict(variables),
             operation_name=operation.name,
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type] # it guards no type
+            executor_class=FrugalExecutor,
         )
-        return result_of(result)
+        return result_of(await result if isawaitable(result) else result)
 
     def rendering(
         self,
@@ -90,15 +84,16 @@ class Executor:
         That the variables are not too large was seen to before (:meth:`Guard.check_variables`).
         """
 
-        async def start(context: SubscriptionContext) -> AsyncGenerator[Any, None]:
-            return await self._schema.stream(
-                operation.query,
-                variable_values=dict(variables),
+        def begin(context: SubscriptionContext) -> GraphQLExecutor[Any] | list[GraphQLError]:
+            return FrugalExecutor.build(
+                self._schema,
+                operation.document,
                 context_value=context,
+                raw_variable_values=dict(variables),
                 operation_name=operation.name,
             )
 
-        return Rendering(start, service=service, visibility=visibility, operation=operation, guard=self.guard)
+        return Rendering(begin, service=service, visibility=visibility, guard=self.guard)
 
 
 def _leave_null_unsaid(schema: GraphQLSchema) -> None:

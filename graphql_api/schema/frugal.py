@@ -4,15 +4,15 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Self, TypeGuard
 
+import graphql
 from graphql import OperationType
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-__all__ = ["FrugalExecution"]
+__all__ = ["FrugalExecutor"]
 
 _Predicate = Callable[[Any], TypeGuard[Awaitable[Any]]]
 
 
-class FrugalExecution(StrawberryGraphQLCoreExecutionContext):
+class FrugalExecutor(graphql.Executor[None]):
     """Forgets, after each result, what helped to come to it, and closes the coroutines that it never began."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

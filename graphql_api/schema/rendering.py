@@ -1,48 +1,45 @@
 """One execution of a subscription, shared by all who ask for the same: what there is to be told in, results out."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from inspect import isawaitable
 from typing import Any
+
+from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream, execute_subscription_event
 
 from graphql_api.access.principal import Visibility
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.watches import Watch
 from graphql_api.schema.context import SubscriptionContext
-from graphql_api.schema.documents import Operation
 from graphql_api.schema.guard import Guard
+from graphql_api.schema.problems import OperationRefused, field_error
 from graphql_api.schema.result import Result, result_of
 
 __all__ = ["Rendering"]
-
-_NOTHING = object()
 
 
 class Rendering:
     """Renders one item after the other; for one caller at a time.
 
-    Strawberry pulls: it asks its source for the next item when the next result is asked for, and not before. So each
-    result is known to belong to the item that was given for it. Whatever goes wrong in :meth:`open` or
-    :meth:`render`, their cancellation too, leaves nothing to go on with but :meth:`close`.
+    The resolver's stream is asked for the next item when there is one, and not before. So each result is known to
+    belong to the item that was given for it. Whatever goes wrong in :meth:`open` or :meth:`render`, their cancellation
+    too, leaves nothing to go on with but :meth:`close`.
     """
 
     def __init__(
         self,
-        start: Callable[[SubscriptionContext], Awaitable[AsyncGenerator[Any, None]]],
+        begin: Callable[[SubscriptionContext], Executor[Any] | list[GraphQLError]],
         *,
         service: DeviceService,
         visibility: Visibility | None,
-        operation: Operation,
         guard: Guard,
     ) -> None:
-        self._start = start
-        self._context = SubscriptionContext(service, visibility, operation, guard, self._items)
+        self._begin = begin
+        self._context = SubscriptionContext(service, visibility, guard, self._items)
         self._watch: Watch[Any] | None = None
-        self._item: Any = _NOTHING
-        self._given = asyncio.Event()
-        self._asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stream: AsyncGenerator[Any, None] | None = None
-        self._first: asyncio.Task[Any] | None = None
+        self._item: Any = None
+        self._executor: Executor[Any] | None = None
+        self._source: Any = None
 
     @property
     def watch(self) -> Watch[Any]:
@@ -52,18 +49,19 @@ class Rendering:
         return self._watch
 
     async def open(self) -> None:
-        """Begin: until the resolver has chosen, and waits for the first item.
+        """Begin: the resolver chooses, and nothing is rendered yet.
 
         Raises:
             OperationRefused: the variables don't fit, or the resolver refuses.
         """
-        self._stream = await self._start(self._context)
-        # Strawberry calls the resolver when the first result is asked for, which is not there yet.
-        self._first = asyncio.create_task(anext(self._stream), name="rendering")
-        await asyncio.wait([self._first, self._asked], return_when=asyncio.FIRST_COMPLETED)
-        if self._first.done():
-            result_of(self._first.result())
-            raise RuntimeError("the subscription has a result before there is anything to be told")
+        executor = self._begin(self._context)
+        if isinstance(executor, list):
+            raise OperationRefused([field_error(error) for error in executor])
+        begun = create_source_event_stream(executor)
+        source = await begun if isawaitable(begun) else begun
+        if isinstance(source, ExecutionResult):
+            raise OperationRefused([field_error(error) for error in source.errors or ()])
+        self._executor, self._source = executor, source
 
     async def render(self, item: Any) -> Result:
         """The result that an item comes to.
@@ -72,33 +70,25 @@ class Rendering:
             OperationRefused: it is none.
             StopAsyncIteration: the subscription has ended, which none does by itself.
         """
+        if self._executor is None or self._source is None:
+            raise RuntimeError("the rendering is not open")
         self._item = item
-        self._given.set()
-        if self._first is not None:
-            result = await self._first
-            self._first = None
-        else:
-            result = await anext(self._stream)  # type: ignore[arg-type] # it is open
-        return result_of(result)
+        event = await anext(self._source)
+        result = execute_subscription_event(self._executor.build_per_event_executor(event))
+        return result_of(await result if isawaitable(result) else result)
 
     async def close(self) -> None:
         """End the execution. May be called more than once, and whatever has become of it."""
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.wait([self._first])
-            self._first = None
-        if self._stream is not None:
+        if self._source is not None:
             # What it was busy with is of no interest any more.
             with suppress(Exception):
-                await self._stream.aclose()
+                await self._source.aclose()
 
-    async def _items(self, watch: Watch[Any]) -> AsyncGenerator[Any, None]:
+    def _items(self, watch: Watch[Any]) -> AsyncGenerator[Any, None]:
         self._watch = watch
+        return self._given()
+
+    async def _given(self) -> AsyncGenerator[Any, None]:
         while True:
-            while self._item is _NOTHING:
-                if not self._asked.done():
-                    self._asked.set_result(None)
-                await self._given.wait()
-            item, self._item = self._item, _NOTHING
-            self._given.clear()
+            item, self._item = self._item, None
             yield item

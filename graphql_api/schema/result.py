@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult as CoreResult
-from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
+from graphql import ExecutionResult
 
 from graphql_api.schema.problems import FormattedError, OperationRefused, field_error
 
@@ -36,14 +34,13 @@ def encode_errors(errors: Sequence[FormattedError]) -> bytes:
     return orjson.dumps({"errors": list(errors)})
 
 
-def result_of(result: ExecutionResult | PreExecutionError | CoreResult | Any) -> Result:
-    """What Strawberry hands out, as ours.
+def result_of(result: ExecutionResult) -> Result:
+    """What graphql-core hands out, as ours.
 
     Raises:
         OperationRefused: it is no result at all, only errors.
     """
     errors = tuple(field_error(error) for error in result.errors or ())
-    refused = isinstance(result, PreExecutionError) or all(error.path is None for error in result.errors or ())
-    if result.data is None and refused:
+    if result.data is None and all(error.path is None for error in result.errors or ()):
         raise OperationRefused(errors)
     return Result(result.data, errors)

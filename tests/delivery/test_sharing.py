@@ -339,7 +339,7 @@ async def test_who_outlasts_the_sharing_leaves_quietly(caller):  # noqa: F811
 def test_a_subscription_knows_no_user():
     """What a subscription's resolver is given holds what may be seen, and nothing that tells who asks."""
     fields = {field.name: str(field.type) for field in dataclasses.fields(SubscriptionContext)}
-    assert set(fields) == {"service", "caller_visibility", "operation", "items", "guard"}
+    assert set(fields) == {"service", "caller_visibility", "items", "guard"}
     assert "Principal" not in " ".join(fields.values())
     assert not {"principal", "caller", "subject"} & set(dir(SubscriptionContext))
 

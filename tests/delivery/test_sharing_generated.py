@@ -161,7 +161,7 @@ async def test_nobody_can_tell_that_they_share(tmp_path_factory, crowd, rounds):
                 if over < len(rounds):
                     await story.record(rounds[over])
                     await story.settled()
-            schema = services.delivery.executor._schema._schema
+            schema = services.delivery.executor._schema
             for subscriber, listener in story.listeners:
                 assert await heard(listener) == await told(schema, services.devices, subscriber, story.histories)
         assert services.statistics().sharing.groups == 0

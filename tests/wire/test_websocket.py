@@ -437,7 +437,7 @@ async def test_an_execution_that_has_died_is_begun_anew(server):
         await publish(server, token, a="ONLINE")
         assert (await socket.item(operation_id))["status"] == "ONLINE"
         (share,) = server.services.delivery.sharing._shares.values()
-        await share.group._renderer._rendering._stream.aclose()
+        await share.group._renderer._rendering._source.aclose()
         for status in ("OFFLINE", "ONLINE"):
             await publish(server, token, a=status)
             assert (await socket.item(operation_id))["status"] == status
