@@ -1,5 +1,6 @@
 """What every test may use: the event loop, hypothesis's profiles, a real PostgreSQL."""
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def anyio_backend() -> str:
     """The service runs on asyncio only."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_error_is_logged(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What heals by itself would pass for right: whatever a test causes, an error in the log is a defect.
+
+    A test that causes one on purpose is marked with ``logs_errors``.
+    """
+    yield
+    if request.node.get_closest_marker("logs_errors") is None:
+        logged = [*caplog.get_records("setup"), *caplog.get_records("call")]
+        assert [record.getMessage() for record in logged if record.levelno >= logging.ERROR] == []
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send, delivery: Deliv
     except OperationRefused as refused:
         if refusals in STREAMED:
             # Whoever reads nothing but a stream is told in one.
-            await refuse_stream(send, refused.errors, refusals, transport_of(scope))
+            await refuse_stream(receive, send, refused.errors, refusals, transport_of(scope))
             return
         answer = _refuse(refusals, refused.errors)
     except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the error

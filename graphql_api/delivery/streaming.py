@@ -113,11 +113,15 @@ async def serve_stream(receive: Receive, send: Send, delivery: Delivery, asked: 
             pass
         finally:
             body.stop()
-        await _end(send, asked.transport)
+        await _end(receive, send, asked.transport)
 
 
 async def refuse_stream(
-    send: Send, errors: Sequence[FormattedError], media_type: MediaType, transport: Transport | None
+    receive: Receive,
+    send: Send,
+    errors: Sequence[FormattedError],
+    media_type: MediaType,
+    transport: Transport | None,
 ) -> None:
     """Answer with a stream that holds nothing but the errors of an operation that can't be executed.
 
@@ -127,7 +131,7 @@ async def refuse_stream(
     await _start(send, framing, media_type)
     for frame in (framing.result(encode_errors(errors)), framing.complete):
         await send(_part(frame))
-    await _end(send, transport)
+    await _end(receive, send, transport)
 
 
 async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
@@ -142,7 +146,7 @@ async def _start(send: Send, framing: _Framing, media_type: MediaType) -> None:
     await send(_part(framing.opening))
 
 
-async def _end(send: Send, transport: Transport | None) -> None:
+async def _end(receive: Receive, send: Send, transport: Transport | None) -> None:
     # A client that does not read makes this wait for ever.
     try:
         async with asyncio.timeout(END_TIMEOUT):
@@ -150,11 +154,17 @@ async def _end(send: Send, transport: Transport | None) -> None:
     except TimeoutError:
         if transport:
             transport.abort()
+            # Until then the server would take it for an answer that was forgotten half-way, and log an error.
+            await _disconnected(receive)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _watch_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await _disconnected(receive)
     raise Gone
 
 

@@ -204,6 +204,7 @@ async def test_an_issuer_that_is_away_at_start():
         assert (await verifier.verify_with_new_keys(token_of(key, "a"))).subject == "reader-1"
 
 
+@pytest.mark.logs_errors
 async def test_keys_that_are_too_old_are_given_up():
     """When the issuer has been away for longer than the limit, its keys are no longer good."""
     key = new_key()

@@ -28,6 +28,7 @@ def test_a_plausible_school(random):
         before = after
 
 
+@pytest.mark.logs_errors
 @pytest.mark.anyio
 @pytest.mark.parametrize("death", [CommandFailed("refused"), RuntimeError("a defect")])
 async def test_a_checker_that_dies_is_replaced(death, monkeypatch, caplog):

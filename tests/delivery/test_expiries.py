@@ -13,6 +13,7 @@ from graphql_api.moment import Moment, now
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.logs_errors
 async def test_a_defect_in_sending_one_away_does_not_keep_the_others(caplog):
     """Where a callback fails, those behind it are called all the same, and whoever asked hears nothing of it."""
     moment = 0

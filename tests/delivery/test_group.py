@@ -164,6 +164,7 @@ async def test_who_was_told_of_a_summary_before_a_round_was_missed_is_told_of_th
         assert await listener.next() == TEN.version
 
 
+@pytest.mark.logs_errors
 async def test_one_who_cannot_be_written_to_is_served_again_and_nobody_else():
     """When writing to one subscriber fails, those before and after it are told once, and it from the log."""
     position = Position(NEW)

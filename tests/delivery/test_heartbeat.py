@@ -101,6 +101,7 @@ async def test_who_has_gone_gives_no_sign(heartbeat, time):
     assert first.signs == 1
 
 
+@pytest.mark.logs_errors
 async def test_a_defect_of_one_does_not_keep_the_others(heartbeat, time, caplog):
     """Where a sign of life fails, the others give theirs, and so does it the next time."""
     failures = iter([True])

@@ -35,6 +35,7 @@ async def service(tmp_path):
         yield service
 
 
+@pytest.mark.logs_errors
 async def test_after_a_defect_in_one_group_the_others_get_the_round_and_all_get_the_next(service, monkeypatch, caplog):
     """Where bringing a round to a group fails, every group is told each change of it and of the next one, once."""
     deliver = Group.deliver

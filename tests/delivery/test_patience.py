@@ -102,6 +102,7 @@ def test_one_may_let_another_go():
     assert (patience.exhausted, second.stalled) == (1, 0)
 
 
+@pytest.mark.logs_errors
 def test_a_defect_in_letting_one_go_does_not_keep_the_others(client, caplog):
     """Where a client can't be let go, those behind it are, and the watch goes on."""
 

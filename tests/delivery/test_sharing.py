@@ -264,6 +264,7 @@ async def test_the_maker_may_leave(caller, slow_opening):  # noqa: F811
         assert (await other.next())["deviceId"] == "a"
 
 
+@pytest.mark.logs_errors
 async def test_one_who_can_not_be_let_in_harms_nobody(caller, slow_opening, monkeypatch):  # noqa: F811
     """When letting one of those in fails who wait for a group, it is refused, and the others are told what comes."""
     opening, go_on = slow_opening

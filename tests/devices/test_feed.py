@@ -141,6 +141,7 @@ async def test_an_announcement_of_what_the_log_does_not_hold_is_dropped(store, c
         assert await seen == [1]
 
 
+@pytest.mark.logs_errors
 async def test_a_failed_feed_is_run_again_and_loses_nothing(store, caplog):
     """When listening fails, the feed listens again and reads what came in between from the log."""
     flipper = Flipper(store)
@@ -244,6 +245,7 @@ async def test_whoever_comes_after_a_page_is_told_nothing_that_was_on_it(store):
             assert await seen == [3]
 
 
+@pytest.mark.logs_errors
 async def test_a_failed_comparison_of_heads_takes_nothing_along(store, monkeypatch, caplog):
     """Whatever the comparison of heads fails with, it is logged, tried again, and the feeds go on."""
     flipper = Flipper(store)
@@ -353,6 +355,7 @@ async def test_a_broadcaster_that_loses_what_this_process_says_is_suspected(stor
         assert version > 1
 
 
+@pytest.mark.logs_errors
 async def test_a_comparison_that_fails_is_the_end_of_nothing(store, monkeypatch, caplog):
     """When something goes wrong with one feed's comparison, it is logged, and the heads are compared again."""
     flipper = Flipper(store)

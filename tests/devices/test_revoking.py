@@ -178,6 +178,7 @@ async def test_what_is_known_stays_in_force_without_the_store(store, clock, monk
         assert revoking.statistics().failing is False
 
 
+@pytest.mark.logs_errors
 async def test_a_defect_does_not_end_the_looking(store, clock, monkeypatch, caplog):
     """Whatever goes wrong in one look, the next one comes."""
     async with process(store, clock) as (known, _, turns):

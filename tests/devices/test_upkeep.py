@@ -104,6 +104,7 @@ async def test_it_prunes_in_steps(store, clock, turns, upkeep_of, caplog):
     assert [record.getMessage() for record in caplog.records] == ["Pruned 799 changes from the log."]
 
 
+@pytest.mark.logs_errors
 @pytest.mark.parametrize("trouble", [Unavailable("The store can't be reached now."), RuntimeError("a defect")])
 async def test_trouble_is_told_and_tried_again(store, clock, turns, upkeep_of, caplog, monkeypatch, trouble):
     """A failing turn is logged as a sentence and the next one works; an error of ours is logged with its trace."""

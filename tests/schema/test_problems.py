@@ -44,12 +44,14 @@ def assert_masked(error, caplog):
     assert "hunter2" in str(record.exc_info[1])
 
 
+@pytest.mark.logs_errors
 async def test_internal_text_never_leaves(caller, broken, caplog):
     """A query's defect is answered with an id, under which the log has the error."""
     broken(RuntimeError("password=hunter2"))
     assert_masked(await caller.refusal(VIEWED), caplog)
 
 
+@pytest.mark.logs_errors
 async def test_internal_text_never_leaves_a_subscription(caller, broken, caplog):
     """A subscription's defect is answered with an id, too."""
     broken(RuntimeError("password=hunter2"))
@@ -60,6 +62,7 @@ async def test_internal_text_never_leaves_a_subscription(caller, broken, caplog)
     assert_masked(error, caplog)
 
 
+@pytest.mark.logs_errors
 async def test_a_masked_error_keeps_its_place(caller, broken):
     """Clients learn which field failed, and where it stands."""
     broken(RuntimeError("password=hunter2"))

@@ -164,6 +164,7 @@ async def test_forwarded_headers_are_believed_from_trusted_proxies_alone(setting
             assert same[0] == 1013
 
 
+@pytest.mark.logs_errors
 async def test_a_defect_outside_of_graphql_is_masked_with_its_id(server, monkeypatch, caplog):
     """A request whose handling breaks is answered with 500, headers and an id that the log repeats, and no more."""
 
@@ -180,6 +181,7 @@ async def test_a_defect_outside_of_graphql_is_masked_with_its_id(server, monkeyp
     assert [error["extensions"]["errorId"] in line for line in logged] == [True]
 
 
+@pytest.mark.logs_errors
 async def test_a_defect_of_a_socket_is_masked_with_its_id(server, monkeypatch, caplog):
     """A socket whose handling breaks is closed with 1013 and an id that the log repeats; the others go on."""
     async with Socket.open(server, server.token()) as other:

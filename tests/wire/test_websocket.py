@@ -429,6 +429,7 @@ async def test_a_missing_scope_is_forbidden(server, secret):
     assert refused.value.code == "FORBIDDEN"
 
 
+@pytest.mark.logs_errors
 async def test_an_execution_that_has_died_is_begun_anew(server):
     """Where the execution that a group shares has ended for whatever reason, its subscribers are told all the same."""
     token = server.token()
