@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, Column, Connection, Table
 
+from graphql_api.devices.direct import run_for_each
+
 __all__ = ["Bulk", "bulk_insert", "bulk_update"]
 
 
@@ -25,9 +27,9 @@ class Bulk:
             return
         if connection.dialect.name == "postgresql":
             columns = tuple(list(column) for column in zip(*rows, strict=True))
-            connection.exec_driver_sql(self._postgresql, columns)
+            run_for_each(connection, self._postgresql, [columns])
         else:
-            connection.exec_driver_sql(self._sqlite, list(rows))
+            run_for_each(connection, self._sqlite, rows)
 
 
 def bulk_insert(table: Table) -> Bulk:

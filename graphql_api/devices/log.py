@@ -5,9 +5,10 @@ Every function belongs inside a write transaction that has begun with :func:`loc
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, select, text
 
 from graphql_api.devices.bulk import bulk_insert, bulk_update
+from graphql_api.devices.direct import Direct
 from graphql_api.devices.model import Change, Device, Head
 from graphql_api.devices.queries import devices_by_id, head_of
 from graphql_api.devices.recording import Decision
@@ -15,7 +16,7 @@ from graphql_api.devices.tables import change, device, school, service
 
 __all__ = ["append", "known_devices", "lock"]
 
-_LOCK = (
+_LOCK = Direct(
     select(select(service.c.epoch).scalar_subquery(), school.c.head, school.c.timestamp, school.c.last_report_at)
     .where(school.c.school_id == bindparam("school"))
     .with_for_update(of=school)
@@ -23,7 +24,7 @@ _LOCK = (
 _ADD_SCHOOL = text(
     "INSERT INTO school (school_id, head, timestamp, floor) VALUES (:school, 0, 0, 1) ON CONFLICT DO NOTHING"
 )
-_MOVE_HEAD = update(school).where(school.c.school_id == bindparam("school"))  # sets what its parameters name
+_MOVE_HEAD = bulk_update(school, [school.c.head, school.c.timestamp, school.c.last_report_at])
 _ADD_CHANGES = bulk_insert(change)
 _ADD_DEVICES = bulk_insert(device)
 _MOVE_DEVICES = bulk_update(
@@ -38,11 +39,11 @@ def lock(connection: Connection, school_id: str) -> tuple[str, Head]:
 
     PostgreSQL locks the row; SQLite's transaction has locked the file already.
     """
-    found = connection.execute(_LOCK, {"school": school_id}).first()
-    if found is None:
+    found = _LOCK.rows(connection, {"school": school_id})
+    if not found:
         connection.execute(_ADD_SCHOOL, {"school": school_id})
-        found = connection.execute(_LOCK, {"school": school_id}).one()
-    epoch, *head = found
+        found = _LOCK.rows(connection, {"school": school_id})
+    epoch, *head = found[0]
     return epoch, head_of(head)
 
 
@@ -62,8 +63,7 @@ def append(
     _TOUCH_DEVICES.execute(connection, touched)
     if decision.head != before:
         head = decision.head
-        moved = {"head": head.version, "timestamp": head.timestamp, "last_report_at": head.last_report_at}
-        connection.execute(_MOVE_HEAD, {"school": school_id, **moved})
+        _MOVE_HEAD.execute(connection, [(head.version, head.timestamp, head.last_report_at, school_id)])
 
 
 # Tuples in the order of the columns: see the statements above, and the tables. ``str`` of a status is its value, and

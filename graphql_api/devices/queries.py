@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
 from sqlalchemy.exc import NoResultFound
 
+from graphql_api.devices.direct import Direct
 from graphql_api.devices.listed import listed
 from graphql_api.devices.model import (
     Change,
@@ -75,7 +76,7 @@ _EPOCH = _ALIVE.scalar_subquery()
 _HEAD_OF_ONE = select(*_HEAD).where(_this_school)
 _HEADS = select(_EPOCH, school.c.school_id, *_HEAD).where(listed(school.c.school_id, "schools"))
 _SCHOOLS = select(school.c.school_id).where(school.c.last_report_at.is_not(None)).order_by(school.c.school_id)
-_DEVICES_BY_ID = select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids"))
+_DEVICES_BY_ID = Direct(select(*_DEVICE).where(_of_school, listed(device.c.device_id, "ids")))
 _SUMMARIES = (
     select(_EPOCH, school.c.school_id, *_HEAD, device.c.status, func.count(device.c.device_id))
     .select_from(school.outerjoin(device, device.c.school_id == school.c.school_id))
@@ -135,8 +136,7 @@ def schools(connection: Connection) -> list[str]:
 
 def devices_by_id(connection: Connection, school_id: str, device_ids: Collection[str]) -> list[Device]:
     """Those of the devices that are known, retired or not, in no particular order."""
-    rows = connection.execute(_DEVICES_BY_ID, {"school": school_id, "ids": device_ids}).all()
-    return [_device(row) for row in rows]
+    return [_device(row) for row in _DEVICES_BY_ID.rows(connection, {"school": school_id, "ids": device_ids})]
 
 
 def one_device(connection: Connection, school_id: str, device_id: str) -> Device | None:
