@@ -1,8 +1,12 @@
-"""The nouns of the domain, immutable and without I/O."""
+"""The nouns of the domain, immutable and without I/O.
+
+Those that come by the thousand are tuples with names, which are made four times as fast as frozen data classes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from graphql_api.moment import Moment
 
@@ -40,8 +44,7 @@ class Status(StrEnum):
     RETIRED = "RETIRED"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a health checker saw of one device; what it left out is None."""
 
     device_id: str
@@ -50,8 +53,7 @@ class Report:
     last_seen: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device as it stands: the version is that of its last change in the school's log."""
 
     school: str
@@ -63,8 +65,7 @@ class Device:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One entry of a school's log: versions are 1, 2, 3, ... without holes."""
 
     school: str

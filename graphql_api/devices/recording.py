@@ -6,7 +6,7 @@ The store reads what is known, asks here, and writes what was decided, all in on
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from graphql_api.devices.model import Change, Device, Head, Rejected, Report, Status
 from graphql_api.errors import BadUserInput
@@ -33,8 +33,7 @@ CAN_GO_STALE = frozenset({Status.ONLINE, Status.DEGRADED, Status.OFFLINE})
 _KEEPS_LAST_SEEN = frozenset({Status.OFFLINE, Status.UNKNOWN})
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """A device whose status stays, while the times of its last report move on."""
 
     device_id: str

@@ -1,7 +1,5 @@
 """The rules of recording, against a model that says them once more, plainly."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +25,7 @@ heads = st.builds(
 )
 known_devices = st.dictionaries(
     device_ids, st.builds(Device, st.just("s"), device_ids, statuses, moments, moments, moments, st.integers(1, 5))
-).map(lambda by_id: {key: replace(device, device_id=key) for key, device in by_id.items()})
+).map(lambda by_id: {key: device._replace(device_id=key) for key, device in by_id.items()})
 
 
 def record(known, listed, head=Head(7, NOON), now=NOON, unknown_devices="create"):  # noqa: B008 - immutable
@@ -38,7 +36,7 @@ def after(known, decision):
     """The devices as they stand when the decision has been written."""
     devices = {**known, **{change.device_id: change.device for change in decision.changes}}
     for touch in decision.touched:
-        moved = replace(devices[touch.device_id], last_seen=touch.last_seen, reported_at=touch.reported_at)
+        moved = devices[touch.device_id]._replace(last_seen=touch.last_seen, reported_at=touch.reported_at)
         devices[touch.device_id] = moved
     return devices
 
@@ -117,7 +115,7 @@ def test_last_report_at_moves_with_every_valid_report(known, listed, head):
 @given(known_devices, rounds)
 def test_repeating_a_round_with_its_moments_does_no_harm(known, listed):
     """A round whose reports carry observedAt, recorded twice, changes nothing the second time."""
-    explicit = [(index, replace(report, observed_at=report.observed_at or NOON)) for index, report in listed]
+    explicit = [(index, report._replace(observed_at=report.observed_at or NOON)) for index, report in listed]
     first = record(known, explicit)
     devices = after(known, first)
     again = record(devices, explicit, first.head)
