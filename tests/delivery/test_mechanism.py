@@ -1,11 +1,13 @@
 """The whole mechanism against a model: groups, hub, watches, feed and a real store, under whatever news say.
 
 Resuming, joining with a snapshot and being too slow are one state of a subscriber: rounds are announced, lost, repeated
-or reordered, clients connect, stall, drain, are cut and come back with what they last knew, history is pruned, and the
-store becomes another one. In the end each client has been told what the store's log says.
+or reordered, clients connect, stall, drain, are cut and come back with what they last knew, history is pruned, the
+store becomes another one, and reading, rendering and writing fail. In the end each client has been told what the
+store's log says.
 """
 
 import asyncio
+import contextlib
 import uuid
 from unittest import mock
 
@@ -15,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH, DEVICES_READ, Visibility
 from graphql_api.devices.model import DeviceFilter, Report, Status
+from graphql_api.errors import Unavailable
 from tests.delivery.modelled import EventClient, History, ListClient, SummaryClient
 from tests.delivery.service_in_steps import ServiceInSteps
 from tests.devices.scripted_news import announcement
@@ -23,14 +26,26 @@ DEVICES = ["a", "b", "c", "d"]
 MAX_REPLAY = 30
 MAY = Visibility(frozenset(), all_schools=True, scopes=frozenset([DEVICES_READ, DEVICES_PUBLISH, DEVICES_ADMIN]))
 
-# Sizes at which few devices and changes make several pages, parts and writes.
+# Sizes at which few devices and changes make several pages, parts and writes, and are more than is remembered, found at
+# once, or done without a breath; what is tried again is tried at once.
 SMALL = {
+    "graphql_api.delivery.breath._LONGEST": 0,
     "graphql_api.delivery.frames.BATCH_LIMIT": 3_000,
     "graphql_api.delivery.group._BATCHES_IN_A_TURN": 1,
-    "graphql_api.devices.school_log._PAGE": 3,
+    "graphql_api.delivery.group._FIRST_RETRY": 0,
+    "graphql_api.delivery.group._LONGEST_RETRY": 0,
+    "graphql_api.delivery.group._STRIDE": 1,
+    "graphql_api.delivery.hub._MOST": 4,
     "graphql_api.devices.feed._PAGE": 4,
+    "graphql_api.devices.feeds._FIRST_RETRY": 0,
+    "graphql_api.devices.feeds._LONGEST_RETRY": 0,
+    "graphql_api.devices.recent._FEW_ROUNDS": 2,
+    "graphql_api.devices.school_log._PAGE": 3,
+    "graphql_api.devices.school_log._REMEMBERED_PLACES": 2,
+    "graphql_api.devices.unread.UNREAD_LIMIT": 3,
     "graphql_api.devices.watches.listing.LIST_UPDATE_LIMIT": 2,
     "graphql_api.devices.watches.listing._FEW_CHANGES": 5,
+    "graphql_api.devices.watches.summaries._MOST_READINGS": 1,
 }
 
 FILTERS = st.builds(
@@ -54,6 +69,7 @@ class MechanismMachine(RuleBasedStateMachine):
         self.school = uuid.uuid4().hex
         self.devices = self.service.devices
         self.history = History(self.school)
+        self.service.fail(0, 0)
         self.backup = None
         self.unsaid = []
         self.clients = []
@@ -120,7 +136,8 @@ class MechanismMachine(RuleBasedStateMachine):
     @rule()
     def let_threads_finish(self):
         """What the store was asked for is answered."""
-        self.service.run(self.service.store.heads([self.school]))
+        with contextlib.suppress(Unavailable):
+            self.service.run(self.service.store.heads([self.school]))
 
     @rule()
     def compare_heads(self):
@@ -185,6 +202,17 @@ class MechanismMachine(RuleBasedStateMachine):
         else:
             self.service.run(drained(listener))
 
+    @rule(reads=st.integers(0, 5), renderings=st.sampled_from([0, 0, 1, 3]))
+    def fail(self, reads, renderings):
+        """The store can't be reached for a while, or what is to be told can't be rendered."""
+        self.service.fail(reads, renderings)
+
+    @precondition(lambda self: self.online())
+    @rule(data=st.data(), after=st.integers(0, 3))
+    def fail_to_write(self, data, after):
+        """One of the next writes to a client fails."""
+        data.draw(st.sampled_from(self.online())).listener.way.fails_after = after
+
     @precondition(lambda self: self.online())
     @rule(data=st.data())
     def cut(self, data):
@@ -219,6 +247,7 @@ class MechanismMachine(RuleBasedStateMachine):
                 await asyncio.sleep(0.001)
 
     async def come_to_rest(self):
+        self.service.fail(0, 0)
         for client in self.clients:
             if client.listener is None:
                 client.connect(self.service.listeners)
