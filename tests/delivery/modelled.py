@@ -11,6 +11,7 @@ from typing import Any
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, Device, DeviceFilter, Status
 from graphql_api.devices.watches import Event
+from graphql_api.moment import SECOND
 from tests.listening import Listening
 
 Known = tuple[Status, int, int]
@@ -84,6 +85,10 @@ class Client:
 
     def take(self, value: Any) -> None:
         raise NotImplementedError
+
+    def knows_time(self, reported: int | None) -> bool:
+        """Whether it is told the time, if at all, to ten seconds."""
+        return True
 
     async def assert_level(self, store) -> None:
         """It has been told everything."""
@@ -230,6 +235,11 @@ class SummaryClient(Client):
 
     def take(self, summary):
         self.summary = summary
+
+    def knows_time(self, reported):
+        summary = self.listener.received[-1] if self.listener.received else self.summary
+        told = summary.head.last_report_at if summary else None
+        return reported is None or (told is not None and reported - told < 10 * SECOND)
 
     async def assert_level(self, store):
         assert self.summary.counts == (await store.summary(self.school)).counts

@@ -103,6 +103,19 @@ class MechanismMachine(RuleBasedStateMachine):
         reports = [(index, Report(key, status)) for index, (key, status) in enumerate(statuses.items())]
         return await self.service.store.record(self.school, reports)
 
+    @rule(data=st.data(), seconds=st.sampled_from([1, 9, 20]), noted=st.booleans())
+    def repeat(self, data, seconds, noted):
+        """A round of which nothing is new: it is told when the health checker has last reported."""
+        latest = {change.device_id: change.status for change in self.history.log}
+        known = sorted((key, status) for key, status in latest.items() if status is not Status.RETIRED)
+        if not known:
+            return
+        self.service.clock.advance(seconds)
+        recorded = self.service.run(self.record(dict([data.draw(st.sampled_from(known))])))
+        assert recorded.round is None
+        if noted:
+            self.service.feeds.note(self.school, recorded.head)
+
     @rule(device_id=st.sampled_from(DEVICES), restore=st.booleans(), said=st.booleans())
     def administer(self, device_id, restore, said):
         if device_id not in {change.device_id for change in self.history.log}:
@@ -167,6 +180,7 @@ class MechanismMachine(RuleBasedStateMachine):
     def begin(self, wanted):
         for each in [DeviceFilter(), *wanted]:
             self.connect("events", each)
+        self.connect("summary", DeviceFilter())
 
     @precondition(lambda self: len(self.clients) < 10)
     @rule(kind=st.sampled_from(["events", "events", "snapshot", "devices", "summary"]), wanted=FILTERS)
@@ -233,16 +247,17 @@ class MechanismMachine(RuleBasedStateMachine):
             for client in self.online():
                 self.service.listeners.sharing.unsubscribe(client.listener)
 
-    def is_level(self, listener):
-        """Whether it is live at the end of this very log."""
-        log, place = self.history.log, listener.checkpoint()
+    def is_level(self, client, reported):
+        """Whether it is live at the end of this very log, and knows when the health checker has last reported."""
+        log, place = self.history.log, client.listener.checkpoint()
         end = (log[-1].version, log[-1].timestamp) if log else (0, 0)
-        return place is not None and (place.version, place.timestamp) == end
+        return place is not None and (place.version, place.timestamp) == end and client.knows_time(reported)
 
     async def until_level(self):
         """Wait until all are, while heads are compared again and again."""
+        reported = (await self.service.store.summary(self.school)).head.last_report_at
         async with asyncio.timeout(20):
-            while not all(self.is_level(client.listener) for client in self.clients):
+            while not all(self.is_level(client, reported) for client in self.clients):
                 self.service.news.rebuild()
                 await asyncio.sleep(0.001)
 
