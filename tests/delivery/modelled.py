@@ -166,12 +166,16 @@ class EventClient(Client):
     def take_standing(self, event: Event) -> None:
         if event.device.device_id in self.standing:
             # In the middle of it there was no room for the rest, or the log was another one.
-            assert self.begun_anew() > self.begun_anew_before, "each device once"
-            self.standing = {}
+            assert self.has_begun_anew(), "each device once"
+            del self.standing[event.device.device_id]
         self.standing[event.device.device_id] = _known(event.device)
         if event.cursor:
             self.at = _place(event.cursor)
             self.compare_snapshot()
+
+    def has_begun_anew(self) -> bool:
+        """Whether a snapshot may have been begun anew, since it was connected."""
+        return self.begun_anew() > self.begun_anew_before
 
     def compare_snapshot(self) -> None:
         """What was told is what the log came to there."""
@@ -183,7 +187,11 @@ class EventClient(Client):
     def is_of(self, era: int) -> bool:
         """Whether it was told this log's state, of all devices whose ids it asks for if it was not recovered."""
         kinds = [self.everything, self.wanted] if self.snapshot else [self.everything]
-        return self.standing in [self.history.listing(era, kind, self.at[0]) for kind in kinds]
+        listings = [self.history.listing(era, kind, self.at[0]) for kind in kinds]
+        # What was told before the beginning anew may be of devices that there are no more.
+        told = list(self.standing.items())
+        beginnings = range(len(told)) if self.has_begun_anew() else [0]
+        return any(dict(told[beginning:]) in listings for beginning in beginnings)
 
     def assert_whole(self) -> None:
         """A snapshot is whole before anything follows, unless it was begun anew and there is nothing to be told."""
