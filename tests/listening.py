@@ -34,9 +34,16 @@ class Way:
         self.writable = True
         self.room: int | None = None
         """Writes after which it is not writable any more; None: as many as come."""
+        self.fails_after: int | None = None
+        """Writes after which one fails; None: none does."""
         self._take = take
 
     def write(self, data: bytes) -> None:
+        if self.fails_after is not None:
+            if not self.fails_after:
+                self.fails_after = None
+                raise RuntimeError("closed under us")
+            self.fails_after -= 1
         for text in texts_of(data):
             self._take(text)
         if self.room is not None:
@@ -113,13 +120,17 @@ class Listener(Member):
 class _Keeping:
     """Renders what there is to be told as a number, by which it is found again."""
 
-    def __init__(self, watch, kept: list[Told]):
+    def __init__(self, watch, listening: "Listening"):
         self.watch = watch
-        self._kept = kept
+        self._listening = listening
 
     async def render(self, item):
-        self._kept.append(Told(item.value, item.cursor))
-        return str(len(self._kept) - 1).encode(), True
+        if self._listening.failing:
+            self._listening.failing -= 1
+            raise ZeroDivisionError
+        kept = self._listening.kept
+        kept.append(Told(item.value, item.cursor))
+        return str(len(kept) - 1).encode(), True
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -130,15 +141,18 @@ class Listening:
 
     def __init__(self, sharing: Sharing):
         self.sharing = sharing
-        self._kept: list[Told] = []
+        self.kept: list[Told] = []
+        """All that was rendered."""
+        self.failing = 0
+        """Renderings that are going to fail."""
 
     def begin(self, watch, resume_from: Sequence[str] = ()) -> Listener:
         """A listener who shares with all who watch the same."""
 
         async def open_renderer():
-            return _Keeping(watch, self._kept)
+            return _Keeping(watch, self)
 
-        listener = Listener(lambda text: self._kept[int(text)])
+        listener = Listener(lambda text: self.kept[int(text)])
         key = (type(watch), watch.school, watch.wanted, getattr(watch, "_snapshot", None))
         self.sharing.subscribe(key, open_renderer, listener, resume_from)
         return listener

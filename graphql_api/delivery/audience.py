@@ -108,8 +108,12 @@ class Position:
 class Audience:
     """All subscribers of a group."""
 
-    def __init__(self, position: Position, unfinished: Unfinished, on_due: Callable[[], None]) -> None:
+    def __init__(
+        self, position: Position, unfinished: Unfinished, on_due: Callable[[], None], *, tells_time: bool = False
+    ) -> None:
         self._shared = position
+        # Whether they are told when the health checker has last reported, though nothing has changed.
+        self._tells_time = tells_time
         self._unfinished = unfinished
         # Told whenever somebody waits for a turn, however that has come about.
         self._on_due = on_due
@@ -247,6 +251,8 @@ class Audience:
     def _settle(self, subscriber: Subscriber) -> None:
         """Find out what a subscriber who isn't live waits for."""
         self._unfinished.release(subscriber)
+        if self._has_missed_time(subscriber.standing):
+            subscriber.standing = Fresh.ASKED
         standing = subscriber.standing
         here = self.position.version
         if isinstance(standing, Head) and subscriber.rest is None and standing.version >= here:
@@ -262,6 +268,13 @@ class Audience:
             self._on_due()
         else:
             self._stall(subscriber)
+
+    def _has_missed_time(self, standing: Standing) -> bool:
+        """Whether one who stands there knows all changes, but not of the last report, which moves no version."""
+        here = self.position
+        if not self._tells_time or not isinstance(standing, Head) or standing.version != here.version:
+            return False
+        return (standing.last_report_at or 0) < (here.last_report_at or 0)
 
     def _stall(self, subscriber: Subscriber) -> None:
         subscriber.state = State.STALLED

@@ -67,7 +67,7 @@ class Group:
     ) -> None:
         self.watch = renderer.watch
         self.watch.skip(position.head)
-        self.audience = Audience(position, unfinished, self._see_to_due)
+        self.audience = Audience(position, unfinished, self._see_to_due, tells_time=self.watch.tells_time)
         self.sent = -1
         """The version of the newest cursor that all who were live then were sent."""
         self._log = log

@@ -15,6 +15,10 @@ __all__ = ["Hub"]
 
 logger = logging.getLogger(__name__)
 
+# Changes that are brought to the groups at a time, as many as a round has at most: what there is to be told of them is
+# found out without a pause, and all of it is kept until everybody has been told.
+_MOST = 1_000
+
 
 class Hub:
     """All groups of one school, in one process. Its task is owned by whoever runs :meth:`run`."""
@@ -84,6 +88,9 @@ class Hub:
             self._make_good()
         await log.until(self._has_news)
         await self._deliver(log)
+        if self._has_news(log):
+            # Where there was nobody to be told, nothing has been waited for.
+            await asyncio.sleep(0)
 
     def _make_good(self) -> None:
         """Those groups to which a round was not brought have missed it."""
@@ -101,10 +108,13 @@ class Hub:
         if log.resets != self._resets:
             self._reset(log)
             return
-        changes = log.remembered_after(self._position.head.version)
+        changes = log.remembered_after(self._position.head.version, _MOST)
         if changes is None:
             self._miss(head)
             return
+        if changes and (last := changes[-1]).version < head.version:
+            # Others have their turn before the rest is brought, which is news still.
+            head = Head(last.version, last.timestamp, self._position.head.last_report_at)
         touched = self._touched(changes)
         for group in touched:
             group.audience.begin_move()

@@ -48,9 +48,11 @@ class RenderedResults:
         return found[0]
 
     def put(self, owner: Hashable, key: Hashable, value: Any, size: int) -> None:
-        """Keep it, as long as there is room."""
+        """Keep it, as long as there is room. What is larger than the limit would drive out all others for nothing."""
         self.drop(owner, key)
         cost = size + _ENTRY_COST
+        if cost > self._limit:
+            return
         self._entries[owner, key] = value, cost
         self._of_owner.setdefault(owner, {})[key] = None
         self._bytes += cost

@@ -11,7 +11,7 @@ class UnfinishedStatistics:
     """How much is kept for them."""
 
     bytes: int = 0
-    """Of results; what several have in common counts once."""
+    """Of results; what several have in common counts once, by the longest rest."""
     kept: int = 0
     """Subscribers for whom something is kept."""
     forgotten: int = 0
@@ -28,7 +28,7 @@ class Unfinished:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._wholes: dict[Hashable, Hashable] = {}
-        # How many wait for the rest of a whole, and its size.
+        # How many wait for the rest of a whole, and the size of the longest rest so far, which holds all others.
         self._kept: dict[Hashable, tuple[int, int]] = {}
         self._bytes = 0
         self._forgotten = 0
@@ -36,14 +36,14 @@ class Unfinished:
     def hold(self, owner: Hashable, whole: Hashable, size: int) -> bool:
         """Whether there is room for the rest of a whole, of so many bytes; it is taken until :meth:`release`."""
         self.release(owner)
-        others, counted = self._kept.get(whole, (0, size))
-        if not others:
-            if self._bytes + size > self._limit:
-                self._forgotten += 1
-                return False
-            self._bytes += size
+        others, counted = self._kept.get(whole, (0, 0))
+        more = max(size - counted, 0)
+        if self._bytes + more > self._limit:
+            self._forgotten += 1
+            return False
+        self._bytes += more
         self._wholes[owner] = whole
-        self._kept[whole] = others + 1, counted
+        self._kept[whole] = others + 1, counted + more
         return True
 
     def release(self, owner: Hashable) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, Device, DeviceFilter, Status
 from graphql_api.devices.watches import Event
+from graphql_api.moment import SECOND
 from tests.listening import Listening
 
 Known = tuple[Status, int, int]
@@ -84,6 +85,10 @@ class Client:
 
     def take(self, value: Any) -> None:
         raise NotImplementedError
+
+    def knows_time(self, reported: int | None) -> bool:
+        """Whether it is told the time, if at all, to ten seconds."""
+        return True
 
     async def assert_level(self, store) -> None:
         """It has been told everything."""
@@ -161,12 +166,16 @@ class EventClient(Client):
     def take_standing(self, event: Event) -> None:
         if event.device.device_id in self.standing:
             # In the middle of it there was no room for the rest, or the log was another one.
-            assert self.begun_anew() > self.begun_anew_before, "each device once"
-            self.standing = {}
+            assert self.has_begun_anew(), "each device once"
+            del self.standing[event.device.device_id]
         self.standing[event.device.device_id] = _known(event.device)
         if event.cursor:
             self.at = _place(event.cursor)
             self.compare_snapshot()
+
+    def has_begun_anew(self) -> bool:
+        """Whether a snapshot may have been begun anew, since it was connected."""
+        return self.begun_anew() > self.begun_anew_before
 
     def compare_snapshot(self) -> None:
         """What was told is what the log came to there."""
@@ -178,7 +187,11 @@ class EventClient(Client):
     def is_of(self, era: int) -> bool:
         """Whether it was told this log's state, of all devices whose ids it asks for if it was not recovered."""
         kinds = [self.everything, self.wanted] if self.snapshot else [self.everything]
-        return self.standing in [self.history.listing(era, kind, self.at[0]) for kind in kinds]
+        listings = [self.history.listing(era, kind, self.at[0]) for kind in kinds]
+        # What was told before the beginning anew may be of devices that there are no more.
+        told = list(self.standing.items())
+        beginnings = range(len(told)) if self.has_begun_anew() else [0]
+        return any(dict(told[beginning:]) in listings for beginning in beginnings)
 
     def assert_whole(self) -> None:
         """A snapshot is whole before anything follows, unless it was begun anew and there is nothing to be told."""
@@ -230,6 +243,11 @@ class SummaryClient(Client):
 
     def take(self, summary):
         self.summary = summary
+
+    def knows_time(self, reported):
+        summary = self.listener.received[-1] if self.listener.received else self.summary
+        told = summary.head.last_report_at if summary else None
+        return reported is None or (told is not None and reported - told < 10 * SECOND)
 
     async def assert_level(self, store):
         assert self.summary.counts == (await store.summary(self.school)).counts

@@ -9,6 +9,7 @@ from pathlib import Path
 from graphql_api.devices.feeds import Feeds
 from graphql_api.devices.service import DeviceService
 from graphql_api.devices.store import Store
+from graphql_api.errors import Unavailable
 from tests.devices.conftest import SettableClock
 from tests.devices.scripted_news import ScriptedNews
 from tests.listening import listening_to
@@ -26,6 +27,8 @@ class ServiceInSteps:
         self._stack = contextlib.AsyncExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.clock = SettableClock()
+        self.failing = 0
+        """Reads of the store that are going to fail."""
         self.run(self._open())
 
     def run(self, work):
@@ -44,6 +47,7 @@ class ServiceInSteps:
         enter = self._stack.enter_async_context
         self.store = await Store.open(f"sqlite:///{self.folder}/devices.db", clock=self.clock)
         self._stack.push_async_callback(self.store.close)
+        self._read, self.store._database.read = self.store._database.read, self._read_or_fail
         self.news = ScriptedNews()
         # Three rounds of four changes are remembered, and as much of what was rendered.
         self.feeds = await enter(Feeds(store=self.store, news=self.news, compare_interval=3_600, recent_limit=4_800))
@@ -51,6 +55,16 @@ class ServiceInSteps:
             store=self.store, news=self.news, feeds=self.feeds, revoking=None, max_replay=self._max_replay
         )
         self.listeners = await enter(listening_to(self.devices, rendered_limit=10_000, unfinished_limit=300))
+
+    async def _read_or_fail(self, work):
+        if self.failing:
+            self.failing -= 1
+            raise Unavailable("away")
+        return await self._read(work)
+
+    def fail(self, reads, renderings):
+        """Have so many of the next ones fail."""
+        self.failing, self.listeners.failing = reads, renderings
 
     def begun_anew(self):
         """How often anything has made anybody begin a snapshot anew."""

@@ -1,6 +1,7 @@
 """A group's turns, where a log is another one, or fails, in the middle of them."""
 
 import asyncio
+import dataclasses
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,7 +15,7 @@ from graphql_api.devices.cursor import Cursor
 from graphql_api.devices.model import Change, DeviceFilter, Head, Status, Summary
 from graphql_api.devices.watches import Fresh, Item, Step, SummaryWatch, Watch
 from graphql_api.errors import Unavailable
-from graphql_api.moment import Moment, now
+from graphql_api.moment import SECOND, Moment, now
 from tests.listening import Listener, Told
 
 pytestmark = pytest.mark.anyio
@@ -212,3 +213,73 @@ async def test_what_was_written_before_a_write_failed_is_not_written_again(monke
         group.watch.answers.put_nowait(Step([Item(f"to {each.version}", each, None) for each in places[1:]], NEW))
         await listener.live.wait()
         assert listener.received == ["to 6", "to 7", "to 8", "to 9"]
+
+
+class Reported(Counted):
+    """A log of which a test says when the health checker has last reported."""
+
+    def report(self, moment):
+        """It reports that all is as it was; returns where the log ends now."""
+        self.newest = dataclasses.replace(self.newest, last_report_at=Moment(moment * SECOND))
+        return self.newest
+
+
+class Times(Counts):
+    """Renders summaries as the second of the last report."""
+
+    async def render(self, item):
+        return str(item.value.head.last_report_at // SECOND).encode(), True
+
+
+@asynccontextmanager
+async def told_the_time(count):
+    """A group of summaries, with so many subscribers who are live, and know of the report at 100 s."""
+    log = Reported()
+    position = Position(log.report(100))
+    async with opened(Times(), log, position) as group:
+        listeners = [Listener(lambda text: Told(int(text), None)) for _ in range(count)]
+        for listener in listeners:
+            listener.share = type("Share", (), {"group": group})
+            group.admit(listener, ())
+            assert await listener.next() == 100
+        yield group, log, position, listeners
+
+
+async def test_who_takes_nothing_as_the_time_is_told_is_told_it_afterwards():
+    """One who was not writable when the last report was told, and nothing else, is told of it when it takes it."""
+    async with told_the_time(1) as (group, log, position, [listener]):
+        listener.stall()
+        await come_to(group, position, log.report(120), lambda: group.deliver((), position.head))
+        listener.drain()
+        assert await listener.next() == 120
+
+
+async def test_who_catches_up_later_than_others_is_told_the_last_time_of_all():
+    """One who catches up where another one did before is told of a report that came in between, too."""
+    async with told_the_time(2) as (group, log, position, [quick, slow]):
+        quick.stall()
+        slow.stall()
+        log.newest = TEN
+        change = Change("s", 10, "d", Status.ONLINE, None, Moment(10), Moment(10), Moment(10))
+        await come_to(group, position, log.report(101), lambda: group.deliver([change], position.head))
+        quick.drain()
+        assert await quick.next() == 101
+        await come_to(group, position, log.report(120), lambda: group.deliver((), position.head))
+        assert await quick.next() == 120
+        slow.drain()
+        while await slow.next() != 120:
+            pass
+
+
+async def test_who_is_served_as_the_time_is_told_is_told_it_afterwards():
+    """One whose counts were on their way when the last report was told to the others is told of it, too."""
+    async with told_the_time(1) as (group, log, position, [listener]):
+        other = Listener(lambda text: Told(int(text), None))
+        other.share = listener.share
+        # Its turn comes as the group is going on, with the counts of before.
+        group.audience.begin_move()
+        group.admit(other, ())
+        assert await other.next() == 100
+        position.move(log.report(120))
+        await group.deliver((), position.head)
+        assert [await each.next() for each in (listener, other)] == [120, 120]

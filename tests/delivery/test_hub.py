@@ -1,5 +1,6 @@
-"""A hub that fails in the middle of a round loses nothing of it for anybody."""
+"""A hub that fails in the middle of a round loses nothing of it for anybody, and one that is late goes on in steps."""
 
+import asyncio
 import contextlib
 
 import pytest
@@ -64,3 +65,25 @@ async def test_after_a_defect_in_one_group_the_others_get_the_round_and_all_get_
         while (await folded.next()).counts != {Status.ONLINE: 2}:
             pass
     assert "will be served again" in caplog.text
+
+
+async def test_what_has_come_while_the_hub_was_busy_is_brought_in_steps(service, monkeypatch):
+    """However much has come meanwhile, no more than 1,000 changes are brought at a time, each once and in order."""
+    deliver, go_on, sizes = Group.deliver, asyncio.Event(), []
+
+    async def slowly(self, changes, head):
+        await go_on.wait()
+        sizes.append(len(changes))
+        await deliver(self, changes, head)
+
+    everything = service.watch_events(ANYONE, None, DeviceFilter(), snapshot=False)
+    async with service.follow("s") as log, listening_to(service) as listeners, listeners.live(everything) as listener:
+        monkeypatch.setattr(Group, "deliver", slowly)
+        for number in range(7):
+            status = Status.OFFLINE if number % 2 else Status.ONLINE
+            await service.publish(ANYONE, None, [Report(f"d{index}", status) for index in range(400)])
+        await log.until(lambda log: log.head.version == 2_800)
+        go_on.set()
+        assert [(await listener.next()).device.version for _ in range(2_800)] == list(range(1, 2_801))
+    assert max(sizes) == 1_000
+    assert sum(sizes) == 2_800

@@ -1,11 +1,13 @@
 """The whole mechanism against a model: groups, hub, watches, feed and a real store, under whatever news say.
 
 Resuming, joining with a snapshot and being too slow are one state of a subscriber: rounds are announced, lost, repeated
-or reordered, clients connect, stall, drain, are cut and come back with what they last knew, history is pruned, and the
-store becomes another one. In the end each client has been told what the store's log says.
+or reordered, clients connect, stall, drain, are cut and come back with what they last knew, history is pruned, the
+store becomes another one, and reading, rendering and writing fail. In the end each client has been told what the
+store's log says.
 """
 
 import asyncio
+import contextlib
 import uuid
 from unittest import mock
 
@@ -15,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from graphql_api.access.principal import DEVICES_ADMIN, DEVICES_PUBLISH, DEVICES_READ, Visibility
 from graphql_api.devices.model import DeviceFilter, Report, Status
+from graphql_api.errors import Unavailable
 from tests.delivery.modelled import EventClient, History, ListClient, SummaryClient
 from tests.delivery.service_in_steps import ServiceInSteps
 from tests.devices.scripted_news import announcement
@@ -23,14 +26,26 @@ DEVICES = ["a", "b", "c", "d"]
 MAX_REPLAY = 30
 MAY = Visibility(frozenset(), all_schools=True, scopes=frozenset([DEVICES_READ, DEVICES_PUBLISH, DEVICES_ADMIN]))
 
-# Sizes at which few devices and changes make several pages, parts and writes.
+# Sizes at which few devices and changes make several pages, parts and writes, and are more than is remembered, found at
+# once, or done without a breath; what is tried again is tried at once.
 SMALL = {
+    "graphql_api.delivery.breath._LONGEST": 0,
     "graphql_api.delivery.frames.BATCH_LIMIT": 3_000,
     "graphql_api.delivery.group._BATCHES_IN_A_TURN": 1,
-    "graphql_api.devices.school_log._PAGE": 3,
+    "graphql_api.delivery.group._FIRST_RETRY": 0,
+    "graphql_api.delivery.group._LONGEST_RETRY": 0,
+    "graphql_api.delivery.group._STRIDE": 1,
+    "graphql_api.delivery.hub._MOST": 4,
     "graphql_api.devices.feed._PAGE": 4,
+    "graphql_api.devices.feeds._FIRST_RETRY": 0,
+    "graphql_api.devices.feeds._LONGEST_RETRY": 0,
+    "graphql_api.devices.recent._FEW_ROUNDS": 2,
+    "graphql_api.devices.school_log._PAGE": 3,
+    "graphql_api.devices.school_log._REMEMBERED_PLACES": 2,
+    "graphql_api.devices.unread.UNREAD_LIMIT": 3,
     "graphql_api.devices.watches.listing.LIST_UPDATE_LIMIT": 2,
     "graphql_api.devices.watches.listing._FEW_CHANGES": 5,
+    "graphql_api.devices.watches.summaries._MOST_READINGS": 1,
 }
 
 FILTERS = st.builds(
@@ -54,6 +69,7 @@ class MechanismMachine(RuleBasedStateMachine):
         self.school = uuid.uuid4().hex
         self.devices = self.service.devices
         self.history = History(self.school)
+        self.service.fail(0, 0)
         self.backup = None
         self.unsaid = []
         self.clients = []
@@ -86,6 +102,19 @@ class MechanismMachine(RuleBasedStateMachine):
         self.service.clock.advance(1)
         reports = [(index, Report(key, status)) for index, (key, status) in enumerate(statuses.items())]
         return await self.service.store.record(self.school, reports)
+
+    @rule(data=st.data(), seconds=st.sampled_from([1, 9, 20]), noted=st.booleans())
+    def repeat(self, data, seconds, noted):
+        """A round of which nothing is new: it is told when the health checker has last reported."""
+        latest = {change.device_id: change.status for change in self.history.log}
+        known = sorted((key, status) for key, status in latest.items() if status is not Status.RETIRED)
+        if not known:
+            return
+        self.service.clock.advance(seconds)
+        recorded = self.service.run(self.record(dict([data.draw(st.sampled_from(known))])))
+        assert recorded.round is None
+        if noted:
+            self.service.feeds.note(self.school, recorded.head)
 
     @rule(device_id=st.sampled_from(DEVICES), restore=st.booleans(), said=st.booleans())
     def administer(self, device_id, restore, said):
@@ -120,7 +149,8 @@ class MechanismMachine(RuleBasedStateMachine):
     @rule()
     def let_threads_finish(self):
         """What the store was asked for is answered."""
-        self.service.run(self.service.store.heads([self.school]))
+        with contextlib.suppress(Unavailable):
+            self.service.run(self.service.store.heads([self.school]))
 
     @rule()
     def compare_heads(self):
@@ -150,6 +180,7 @@ class MechanismMachine(RuleBasedStateMachine):
     def begin(self, wanted):
         for each in [DeviceFilter(), *wanted]:
             self.connect("events", each)
+        self.connect("summary", DeviceFilter())
 
     @precondition(lambda self: len(self.clients) < 10)
     @rule(kind=st.sampled_from(["events", "events", "snapshot", "devices", "summary"]), wanted=FILTERS)
@@ -185,6 +216,17 @@ class MechanismMachine(RuleBasedStateMachine):
         else:
             self.service.run(drained(listener))
 
+    @rule(reads=st.integers(0, 5), renderings=st.sampled_from([0, 0, 1, 3]))
+    def fail(self, reads, renderings):
+        """The store can't be reached for a while, or what is to be told can't be rendered."""
+        self.service.fail(reads, renderings)
+
+    @precondition(lambda self: self.online())
+    @rule(data=st.data(), after=st.integers(0, 3))
+    def fail_to_write(self, data, after):
+        """One of the next writes to a client fails."""
+        data.draw(st.sampled_from(self.online())).listener.way.fails_after = after
+
     @precondition(lambda self: self.online())
     @rule(data=st.data())
     def cut(self, data):
@@ -205,20 +247,22 @@ class MechanismMachine(RuleBasedStateMachine):
             for client in self.online():
                 self.service.listeners.sharing.unsubscribe(client.listener)
 
-    def is_level(self, listener):
-        """Whether it is live at the end of this very log."""
-        log, place = self.history.log, listener.checkpoint()
+    def is_level(self, client, reported):
+        """Whether it is live at the end of this very log, and knows when the health checker has last reported."""
+        log, place = self.history.log, client.listener.checkpoint()
         end = (log[-1].version, log[-1].timestamp) if log else (0, 0)
-        return place is not None and (place.version, place.timestamp) == end
+        return place is not None and (place.version, place.timestamp) == end and client.knows_time(reported)
 
     async def until_level(self):
         """Wait until all are, while heads are compared again and again."""
+        reported = (await self.service.store.summary(self.school)).head.last_report_at
         async with asyncio.timeout(20):
-            while not all(self.is_level(client.listener) for client in self.clients):
+            while not all(self.is_level(client, reported) for client in self.clients):
                 self.service.news.rebuild()
                 await asyncio.sleep(0.001)
 
     async def come_to_rest(self):
+        self.service.fail(0, 0)
         for client in self.clients:
             if client.listener is None:
                 client.connect(self.service.listeners)

@@ -30,6 +30,8 @@ class RenderedMachine(RuleBasedStateMachine):
         value = object()
         self.rendered.put(owner, key, value, size)
         self.entries.pop((owner, key), None)
+        if size + COST > LIMIT:
+            return
         self.entries[owner, key] = value, size
         while self.weight() > LIMIT:
             del self.entries[next(iter(self.entries))]
@@ -66,3 +68,13 @@ class TestRendered(RenderedMachine.TestCase):
     """No more is kept than the limit says, what was not used for the longest goes first, and all of it is counted."""
 
     settings = settings(max_examples=100, stateful_step_count=40)
+
+
+def test_what_is_larger_than_all_the_room_drives_nothing_out():
+    """One result that can't be kept is not, and those that are kept stay."""
+    rendered = RenderedResults(LIMIT)
+    rendered.put("a", 1, "small", 100)
+    rendered.put("b", 1, "large", LIMIT)
+    assert rendered.get("a", 1) == "small"
+    assert rendered.get("b", 1) is None
+    assert rendered.statistics().evicted == 0

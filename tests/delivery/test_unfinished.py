@@ -6,23 +6,35 @@ from hypothesis import strategies as st
 from graphql_api.delivery.unfinished import Unfinished
 
 LIMIT = 100
-SIZES = {"a": 40, "b": 70, "c": 30, "d": 101}
+WHOLES = st.sampled_from("abc")
+SIZES = st.integers(1, LIMIT + 1)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.none() | st.sampled_from(sorted(SIZES)))))
+@given(st.lists(st.tuples(st.integers(0, 5), st.none() | WHOLES, SIZES)))
 def test_room_is_given_as_a_plain_count_would(steps):
-    """Each whole counts once while anybody waits for its rest, and there is never more than the limit."""
-    unfinished, model, forgotten = Unfinished(LIMIT), {}, 0
-    for owner, whole in steps:
-        model.pop(owner, None)
+    """Of each whole the longest rest that anybody has waited for counts, and there is never more than the limit."""
+    unfinished, waiting, longest, forgotten = Unfinished(LIMIT), {}, {}, 0
+    for owner, whole, size in steps:
+        waiting.pop(owner, None)
+        longest = {each: size for each, size in longest.items() if each in waiting.values()}
         if whole is None:
             unfinished.release(owner)
         else:
-            fits = sum(SIZES[each] for each in {*model.values(), whole}) <= LIMIT
-            assert unfinished.hold(owner, whole, SIZES[whole]) is fits
+            wanted = {**longest, whole: max(size, longest.get(whole, 0))}
+            fits = sum(wanted.values()) <= LIMIT
+            assert unfinished.hold(owner, whole, size) is fits
             if fits:
-                model[owner] = whole
+                waiting[owner], longest = whole, wanted
             forgotten += not fits
         counts = unfinished.statistics()
-        assert counts.bytes == sum(SIZES[each] for each in set(model.values())) <= LIMIT
-        assert (counts.kept, counts.forgotten) == (len(model), forgotten)
+        assert counts.bytes == sum(longest.values()) <= LIMIT
+        assert (counts.kept, counts.forgotten) == (len(waiting), forgotten)
+
+
+def test_who_has_more_to_wait_for_is_counted_in_full():
+    """One who has got nothing of a whole yet takes its room, though another has got nearly all of it."""
+    unfinished = Unfinished(LIMIT)
+    assert unfinished.hold("nearly there", "whole", 1)
+    assert not unfinished.hold("at the beginning", "whole", LIMIT + 1)
+    assert unfinished.hold("in the middle", "whole", LIMIT)
+    assert unfinished.statistics().bytes == LIMIT

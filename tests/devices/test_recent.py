@@ -8,15 +8,16 @@ from graphql_api.devices.model import Change, Round, Status
 from graphql_api.devices.recent import Backlog, RecentChanges
 from graphql_api.moment import Moment
 
-NOW = Moment(0)
-
 
 def round_of(school, first, size):
+    """Each change has its version for a timestamp."""
     return Round(
         school,
         tuple(
-            Change(school, version, "d", Status.ONLINE, None, NOW, NOW, NOW) for version in range(first, first + size)
+            Change(school, version, "d", Status.ONLINE, None, Moment(version), Moment(version), Moment(version))
+            for version in range(first, first + size)
         ),
+        before=Moment(first - 1),
     )
 
 
@@ -39,6 +40,23 @@ class RecentMachine(RuleBasedStateMachine):
         self.backlogs[school].append(round_of(school, self.heads[school] + 1, size))
         self.heads[school] += size
 
+    @rule(school=st.sampled_from("abc"), size=st.integers(1, 50))
+    def prepend(self, school, size):
+        """What was read back from the log is taken in where there is room, and nothing goes for it."""
+        first = self.first(school)
+        size = min(size, first - 1)
+        if not size:
+            return
+        before = self.recent.statistics()
+        self.backlogs[school].prepend(round_of(school, first - size, size))
+        fits = before.bytes + 400 * size <= 16_000
+        assert self.first(school) == (first - size if fits else first)
+        assert self.recent.statistics().evicted == before.evicted
+
+    def first(self, school):
+        first = self.backlogs[school].first
+        return self.heads[school] + 1 if first is None else first
+
     @rule(school=st.sampled_from("abc"))
     def clear(self, school):
         self.backlogs[school].clear()
@@ -49,22 +67,27 @@ class RecentMachine(RuleBasedStateMachine):
         version = data.draw(st.integers(0, self.heads[school]))
         limit = data.draw(st.none() | st.integers(1, 100))
         found = self.backlogs[school].after(version, limit)
+        remembers = self.backlogs[school].first is not None and version + 1 >= self.first(school)
+        assert (found is not None) == remembers
         if found is not None:
             last = self.heads[school] if limit is None else min(version + limit, self.heads[school])
             assert [change.version for change in found] == list(range(version + 1, last + 1))
 
     @rule(school=st.sampled_from("abc"))
     def look_for_each(self, school):
-        backlog, head = self.backlogs[school], self.heads[school]
-        first = head + 1 if backlog.first is None else backlog.first
+        backlog, head, first = self.backlogs[school], self.heads[school], self.first(school)
         for version in range(head + 2):
+            is_held = first <= version <= head
             found = backlog.find(version)
-            assert (found and found.version) == (version if first <= version <= head else None)
+            assert (found and found.version) == (version if is_held else None)
+            is_before = backlog.first is not None and version == first - 1
+            assert backlog.timestamp_of(version) == (version if is_held or is_before else None)
 
     @invariant()
     def bounded(self):
         statistics = self.recent.statistics()
-        assert statistics.bytes <= 16_000
+        remembered = [self.heads[school] + 1 - self.first(school) for school in "abc"]
+        assert statistics.bytes == 400 * sum(remembered) <= 16_000
         assert statistics.rounds <= 40
 
 
