@@ -11,6 +11,7 @@ import contextlib
 import uuid
 from unittest import mock
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -286,6 +287,7 @@ async def drained(listener):
     listener.drain()
 
 
+@pytest.mark.logs_errors
 class TestMechanism(MechanismMachine.TestCase):
     """Whatever news, clients, pruning and the network do, each client is told what the store's log says."""
 

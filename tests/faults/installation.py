@@ -1,5 +1,6 @@
 """An installation of the service: processes of the installed command, on one database and one broker."""
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -33,13 +34,14 @@ class Instance:
         return self
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End it at once, as a crash would. Whatever it went through, it has logged no error: see tests/conftest.py."""
         if self._service is None:
             return
         process = self._service.process
         self._stack.close()
         self._service = None
         self._logs.append(process.stderr.rest())
+        assert not re.search(r"^\S+ \S+ (ERROR|CRITICAL)|Traceback", self._logs[-1], re.MULTILINE), self._logs[-1]
 
     @property
     def http(self) -> str:
