@@ -26,6 +26,8 @@ class History:
         self.logs: list[list[Change]] = [[]]
         """The last one is that of the store; those before it are as they were when another took their place."""
         self._restored = [0]
+        self.outlived: set[tuple[int, int]] = set()
+        """Places of changes that were announced when the store's log did not hold them any more."""
 
     def __str__(self) -> str:
         logs = [
@@ -42,6 +44,12 @@ class History:
         """The store is as it was when this was its log."""
         self.logs.append(list(log))
         self._restored.append(len(log))
+
+    def announce(self, changes: Sequence[Change]) -> None:
+        """These are being told of: where they come right after the end of what was restored, nobody can know better."""
+        last = len(self.logs) - 1
+        places = [(each.version, each.timestamp) for each in changes]
+        self.outlived.update(place for place in places if not self.holds(last, *place))
 
     def holds(self, era: int, version: int, timestamp: int) -> bool:
         """Whether a log holds the very change of this place."""
@@ -133,9 +141,11 @@ class EventClient(Client):
         version, timestamp = _place(event.cursor)
         assert version == event.device.version
         self.assert_whole()
-        eras = [
-            era for era in self.eras() if self.history.holds(era, version, timestamp) and self.follows(era, version)
-        ]
+        possible = self.eras()
+        if (version, timestamp) in self.history.outlived:
+            # Until it is noticed that the store does not hold it.
+            possible = range(len(self.history.logs))
+        eras = [era for era in possible if self.history.holds(era, version, timestamp) and self.follows(era, version)]
         assert eras, f"no next one is {event}, from {self.at} in {self.era} of {self.history} for {self.wanted}"
         self.era = eras[0]
         change = self.history.logs[self.era][version - 1]

@@ -131,6 +131,7 @@ class MechanismMachine(RuleBasedStateMachine):
 
     def say(self, news, *, with_changes):
         if self.listening():
+            self.history.announce(news.changes)
             self.service.news.say(self.school, announcement(news, with_changes=with_changes))
 
     @precondition(lambda self: self.unsaid)
