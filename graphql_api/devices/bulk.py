@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, Column, Connection, Table
 
-from graphql_api.devices.direct import run_for_each
+from graphql_api.devices.direct import run, run_for_each
 
 __all__ = ["Bulk", "bulk_insert", "bulk_update"]
 
@@ -27,7 +27,7 @@ class Bulk:
             return
         if connection.dialect.name == "postgresql":
             columns = tuple(list(column) for column in zip(*rows, strict=True))
-            run_for_each(connection, self._postgresql, [columns])
+            run(connection, self._postgresql, columns)
         else:
             run_for_each(connection, self._sqlite, rows)
 

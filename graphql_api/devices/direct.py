@@ -4,13 +4,14 @@ SQLAlchemy compiles them, keeps the connections, and says what an error means. B
 execution (contexts, events, result objects) took half of the time of recording a round of one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlalchemy import Connection, Dialect, Select
 
-__all__ = ["Direct", "run_for_each"]
+__all__ = ["Direct", "run", "run_for_each"]
 
 Row = tuple[Any, ...]
 
@@ -32,28 +33,26 @@ class Direct:
         if compiled is None:
             compiled = self._compiled[connection.dialect.name] = _Compiled.of(self._statement, connection.dialect)
         values = compiled.values(parameters)
-        cursor = connection.connection.cursor()
-        try:
+        with _cursor(connection, compiled.text) as cursor:
             cursor.execute(compiled.text, values)
             found: Sequence[Row] = cursor.fetchall()
-        except connection.dialect.loaded_dbapi.Error as error:
-            _fail(connection, error, compiled.text, cursor)
-        cursor.close()
         return found
 
 
-def run_for_each(connection: Connection, text: str, rows: Sequence[Sequence[object]]) -> None:
-    """Execute a statement in the driver's own words for each of these rows. Belongs inside a transaction, too.
+def run(connection: Connection, text: str, values: Sequence[object]) -> None:
+    """Execute a statement in the driver's own words. Belongs inside a transaction, too.
 
     Raises:
         sqlalchemy.exc.DBAPIError: as when SQLAlchemy executes it.
     """
-    cursor = connection.connection.cursor()
-    try:
+    with _cursor(connection, text) as cursor:
+        cursor.execute(text, values)
+
+
+def run_for_each(connection: Connection, text: str, rows: Sequence[Sequence[object]]) -> None:
+    """As :func:`run`, for each of these rows. For SQLite: psycopg's ``executemany`` hides that a connection is dead."""
+    with _cursor(connection, text) as cursor:
         cursor.executemany(text, rows)
-    except connection.dialect.loaded_dbapi.Error as error:
-        _fail(connection, error, text, cursor)
-    cursor.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,12 @@ class _Compiled:
         return tuple(converted[name] for name in self.names) if self.is_positional else converted
 
 
-def _fail(connection: Connection, error: Exception, text: str, cursor: Any) -> NoReturn:
-    # The one way to what SQLAlchemy makes of a driver's error: with a connection that is dead all older ones go, too.
-    connection._handle_dbapi_exception(error, text, None, cursor, None)  # noqa: SLF001 - see above
+@contextmanager
+def _cursor(connection: Connection, text: str) -> Iterator[Any]:
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except connection.dialect.loaded_dbapi.Error as error:
+        # The one way to what SQLAlchemy makes of a driver's error: with a connection that is dead all older ones go.
+        connection._handle_dbapi_exception(error, text, None, cursor, None)  # noqa: SLF001 - see above
+    cursor.close()

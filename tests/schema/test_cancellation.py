@@ -5,6 +5,7 @@ import gc
 import warnings
 
 import pytest
+from graphql import GraphQLObjectType, get_named_type, is_object_type
 
 pytestmark = pytest.mark.anyio
 
@@ -43,3 +44,27 @@ async def test_no_resolver_is_left_that_never_ran(caller):
         gc.collect()
     assert turns > 5
     assert [str(warning.message) for warning in warned] == []
+
+
+def asynchronous_fields(of_type: GraphQLObjectType) -> set[str]:
+    """Those of the fields below a type whose resolvers are coroutines."""
+    found, seen, waiting = set(), set(), [of_type]
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        for name, field in current.fields.items():
+            if field.extensions["strawberry-definition"].is_async:
+                found.add(f"{current.name}.{name}")
+            below = get_named_type(field.type)
+            if is_object_type(below) and below not in seen:
+                waiting.append(below)
+    return found
+
+
+def test_no_field_of_an_event_is_a_coroutine(executor):
+    """What executes events does without looking for coroutines: none of their fields is one, as some of queries are."""
+    schema = executor._schema
+    assert "School.summary" in asynchronous_fields(schema.query_type)
+    assert asynchronous_fields(schema.subscription_type) == {
+        f"Subscription.{name}" for name in schema.subscription_type.fields
+    }
